@@ -1,0 +1,315 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"amend"
+	"amend/desk"
+	"amend/lifecycle"
+	"amend/states"
+	"amend/store"
+)
+
+func (a *app) lookupCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "lookup ID",
+		Short: "Show one customer in every service, what is wrong, and what to tell them",
+		Args:  cobra.ExactArgs(1),
+		RunE:  func(c *cobra.Command, args []string) error { return a.lookup(c.Context(), args[0]) },
+	}
+}
+
+func (a *app) lookup(ctx context.Context, pasted string) error {
+	log := a.logger(slog.LevelWarn)
+	cfg, err := a.load(log)
+	if err != nil {
+		return err
+	}
+	s, done, err := openStoreToRead(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer closing(log, "the store", done)
+	p := wire(cfg, s, log)
+	sheet, err := p.desk.Customer(ctx, p.desk.Clean(pasted))
+	if err != nil {
+		return err
+	}
+	if a.output == "json" {
+		err = a.json(p.sheetJSON(sheet))
+	} else {
+		a.sheetText(p, sheet)
+	}
+	if err == nil && sheet.Look.Verdict.Name == states.Unseen {
+		return exit{exitPartial, nil}
+	}
+	return err
+}
+
+// sheetText is a customer's page for a terminal.
+func (a *app) sheetText(p *parts, sheet *desk.Sheet) {
+	verdict := sheet.Look.Verdict
+	word := "not in order"
+	if sheet.Coherent {
+		word = "in order"
+	}
+	fmt.Fprintf(a.stdout, "%s is %s (%s)\n", sheet.Look.View.ID, verdict.Name, word)
+	if state := verdict.State; state != nil {
+		a.line("What it means", state.About)
+		a.line("Tell them", sheet.Look.Tell())
+		if state.Promise > 0 && !sheet.Coherent {
+			a.line("By when", when(sheet.Since.Add(state.Promise)))
+		}
+	}
+	for _, i := range verdict.Needs {
+		a.line("Not judged", p.cfg.Schema.Services[i].Name+" could not be read: "+sheet.Look.View.Records[i].Reason)
+	}
+	if verdict.Err != nil {
+		a.line("Not judged", verdict.Err.Error())
+	}
+	if sheet.Open() {
+		a.line("Case", fmt.Sprintf("%s: %s %s", sheet.Case.Status, sheet.Case.Why, sheet.Case.Next))
+	}
+	fmt.Fprintln(a.stdout)
+	for i := range p.cfg.Schema.Services {
+		a.recordText(&p.cfg.Schema.Services[i], &sheet.Look.View.Records[i])
+	}
+	fmt.Fprintln(a.stdout)
+	for _, o := range sheet.Options {
+		if o.Why != "" {
+			fmt.Fprintf(a.stdout, "  %s is not possible now: %s\n", o.Rule.Name, o.Why)
+			continue
+		}
+		fmt.Fprintf(a.stdout, "  %s (%s): %s\n", o.Rule.Name, o.Rule.Mode, changes(o.Changes))
+	}
+}
+
+func (a *app) line(label, text string) {
+	if text != "" {
+		fmt.Fprintf(a.stdout, "  %-14s %s\n", label, text)
+	}
+}
+
+func (a *app) recordText(service *amend.Service, record *amend.Record) {
+	fmt.Fprintf(a.stdout, "  %-12s", service.Name)
+	switch record.Presence {
+	case amend.Absent:
+		fmt.Fprintln(a.stdout, "absent")
+	case amend.Unseen:
+		fmt.Fprintf(a.stdout, "could not be read: %s (%s)\n", record.Reason, record.Cause)
+	case amend.Present:
+		var fields []string
+		for i := range service.Fields {
+			fields = append(fields, service.Fields[i].Name+" "+desk.Show(&service.Fields[i], record.Value(i)))
+		}
+		fmt.Fprintln(a.stdout, strings.Join(fields, ", "))
+	}
+}
+
+func changes(all []desk.Change) string {
+	var parts []string
+	for _, c := range all {
+		parts = append(parts, fmt.Sprintf("%s.%s %s → %s", c.Service, c.Field, c.Before, c.After))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// when writes a time both ways: at 16:30 UTC, in 1h58m.
+func when(at time.Time) string {
+	left := at.Sub(now()).Round(time.Minute)
+	format := "15:04 MST"
+	if left > 20*time.Hour || left < -20*time.Hour {
+		format = "2 Jan 15:04 MST"
+	}
+	text := at.UTC().Format(format)
+	span := strings.TrimSuffix(left.Abs().String(), "0s")
+	if left < 0 {
+		return fmt.Sprintf("%s, overdue by %s", text, span)
+	}
+	return fmt.Sprintf("%s, in %s", text, span)
+}
+
+// sheetJSON is a customer for scripts; sensitive values are hidden there too.
+func (p *parts) sheetJSON(sheet *desk.Sheet) map[string]any {
+	services := map[string]any{}
+	for i := range p.cfg.Schema.Services {
+		service, record := &p.cfg.Schema.Services[i], &sheet.Look.View.Records[i]
+		one := map[string]any{"presence": record.Presence.String(), "read_at": record.ReadAt.UTC()}
+		if record.Presence == amend.Unseen {
+			one["cause"], one["reason"] = record.Cause.String(), record.Reason
+		}
+		fields := map[string]any{}
+		for f := range service.Fields {
+			if v := record.Value(f); service.Fields[f].Sensitive && !v.IsNull() {
+				fields[service.Fields[f].Name] = desk.Hidden
+			} else {
+				fields[service.Fields[f].Name] = v.Plain()
+			}
+		}
+		one["fields"] = fields
+		services[service.Name] = one
+	}
+	result := map[string]any{"id": sheet.Look.View.ID, "state": sheet.Look.Verdict.Name, "coherent": sheet.Coherent, "tell": sheet.Look.Tell(), "services": services}
+	if state := sheet.Look.Verdict.State; state != nil && state.Promise > 0 && !sheet.Coherent {
+		result["due"] = sheet.Since.Add(state.Promise).UTC()
+	}
+	if sheet.Case != nil {
+		result["case"] = map[string]any{"id": sheet.Case.ID, "status": sheet.Case.Status, "state": sheet.Case.State, "why": sheet.Case.Why, "next": sheet.Case.Next,
+			"opened_at": sheet.Case.OpenedAt, "attempts": sheet.Case.Attempts}
+	}
+	var options []map[string]any
+	for _, o := range sheet.Options {
+		options = append(options, map[string]any{"rule": o.Rule.Name, "mode": o.Rule.Mode, "not_possible": o.Why})
+	}
+	result["rules"] = options
+	return result
+}
+
+func (a *app) healCommand() *cobra.Command {
+	var rule, reason string
+	c := &cobra.Command{
+		Use:   "heal ID",
+		Short: "Look at one customer now and repair what the rules allow",
+		Long: `Look at one customer now and repair what the rules allow. Beside a running
+worker, the worker does it; without one, this command does. --rule takes one
+rule that leads out of the customer's state, in your name.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return a.heal(c.Context(), args[0], rule, reason) },
+	}
+	c.Flags().StringVar(&rule, "rule", "", "take this rule")
+	c.Flags().StringVar(&reason, "reason", "", "why, for the timeline; required with --rule")
+	return c
+}
+
+func (a *app) heal(ctx context.Context, pasted, rule, reason string) error {
+	if rule != "" && strings.TrimSpace(reason) == "" {
+		return amend.Errorf(amend.Invalid, "say why with --reason: it stands in the customer's timeline")
+	}
+	log := a.logger(slog.LevelWarn)
+	cfg, err := a.load(log)
+	if err != nil {
+		return err
+	}
+	s, err := openStore(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer closing(log, "the store", s.Close)
+	p := wire(cfg, s, log)
+	id := p.desk.Clean(pasted)
+	if s.LockWorker() == nil {
+		// Nobody else works here: this process does, for as long as it takes.
+		if err := s.Recover(ctx); err != nil {
+			return err
+		}
+		working, stop := context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() { defer close(done); p.engine.Work(working) }()
+		defer func() { stop(); <-done }()
+	}
+	request, err := p.askHeal(ctx, id, rule, reason)
+	if err != nil {
+		return err
+	}
+	return a.follow(ctx, p, id, request)
+}
+
+func (p *parts) askHeal(ctx context.Context, id, rule, reason string) (request string, err error) {
+	if rule == "" {
+		return p.desk.Check(ctx, id, actor())
+	}
+	sheet, err := p.desk.Customer(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	option, err := sheet.Option(rule)
+	if err != nil {
+		return "", err
+	}
+	request = p.store.NewID("ask")
+	return request, p.desk.Start(ctx, desk.Start{Request: request, Customer: id, Rule: rule, Fingerprint: option.Fingerprint, Actor: actor(), Reason: reason})
+}
+
+// followEvery is how often the store is asked how a heal is getting on.
+const followEvery = 100 * time.Millisecond
+
+// follow tells what happens to a request and the customer's case, until the
+// case ends or waits for something that takes longer than a person would.
+func (a *app) follow(ctx context.Context, p *parts, id, request string) error {
+	told := now()
+	ticker := time.NewTicker(followEvery)
+	defer ticker.Stop()
+	for {
+		if err := a.tellSince(ctx, p, id, &told); err != nil {
+			return err
+		}
+		q, _, err := p.store.Asked(ctx, request)
+		if err != nil {
+			return err
+		}
+		if !q.TakenAt.IsZero() {
+			done, err := a.followed(ctx, p, id, q)
+			if err != nil || done {
+				return err
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// tellSince prints what is new in the customer's timeline.
+func (a *app) tellSince(ctx context.Context, p *parts, id string, told *time.Time) error {
+	entries, err := p.store.Timeline(ctx, id, 20)
+	if err != nil {
+		return err
+	}
+	for i := len(entries) - 1; i >= 0; i-- {
+		if e := entries[i]; e.At.After(*told) {
+			*told = e.At
+			fmt.Fprintf(a.stderr, "  %s  %s\n", e.At.Format("15:04:05"), e.Text)
+		}
+	}
+	return nil
+}
+
+// patience is how long a wait may be for follow to wait with it.
+const patience = 15 * time.Second
+
+func (a *app) followed(ctx context.Context, p *parts, id string, q store.Request) (bool, error) {
+	c, any, err := p.store.LastCase(ctx, id)
+	if err != nil {
+		return true, err
+	}
+	refusal, refused := strings.CutPrefix(q.Result, "refused: ")
+	switch {
+	case refused:
+		return true, amend.Errorf(amend.Conflict, "%s was not started: %s", q.Rule, refusal)
+	case !any || !c.Open() && c.EndedAt.Before(q.CreatedAt):
+		return true, a.healed(id, strings.TrimPrefix(q.Result, "looked: "), "nothing to repair")
+	case c.Status == lifecycle.Healed || c.Status == lifecycle.Closed:
+		return true, a.healed(id, c.State, string(c.Status)+". "+c.Why)
+	case c.Status == lifecycle.Escalated || c.Status == lifecycle.Proposed:
+		return true, a.healed(id, c.State, string(c.Status)+". "+c.Why+" "+c.Next)
+	case c.Status == lifecycle.Waiting && c.WakeAt.After(now().Add(patience)):
+		return true, a.healed(id, c.State, fmt.Sprintf("waiting until %s. %s", when(c.WakeAt), c.Why))
+	}
+	return false, nil
+}
+
+func (a *app) healed(id, state, text string) error {
+	if a.output == "json" {
+		return a.json(map[string]string{"id": id, "state": state, "result": text})
+	}
+	fmt.Fprintf(a.stdout, "%s is %s: %s\n", id, state, strings.TrimSuffix(text, ".")+".")
+	return nil
+}

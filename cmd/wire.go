@@ -1,0 +1,132 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"amend"
+	"amend/check"
+	"amend/config"
+	"amend/connectors"
+	"amend/dashboard"
+	"amend/desk"
+	"amend/escalation"
+	"amend/escalation/slack"
+	"amend/queue"
+	"amend/reconciler"
+	"amend/store"
+)
+
+// load reads and checks the configuration.
+func (a *app) load(log *slog.Logger) (*config.Config, error) {
+	return a.loadFrom(a.config, nil, log)
+}
+
+func (a *app) loadFrom(path string, getenv func(string) (string, bool), log *slog.Logger) (*config.Config, error) {
+	cfg, err := config.Load(config.Options{Path: path, Kinds: a.kinds, Getenv: getenv,
+		Surroundings: connectors.Surroundings{Now: time.Now, Log: log, Loopback: a.loopback}})
+	var problems *config.Problems
+	if errors.As(err, &problems) {
+		return nil, fmt.Errorf("%s\n\n%s", plural(problems.Count(), "problem in the configuration", "problems in the configuration"), problems)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if found := cfg.Report(findings(cfg).Errors()); found != nil {
+		return nil, fmt.Errorf("%s\n\n%s", plural(found.Count(), "problem in the configuration", "problems in the configuration"), found)
+	}
+	return cfg, nil
+}
+
+func findings(cfg *config.Config) amend.Findings {
+	return check.Rules(cfg.Schema, cfg.Machine, cfg.Rules, func(service int) bool {
+		return cfg.Schema.Services[service].Sentinels.Declared() || cfg.Connectors[service].Can().Marker
+	})
+}
+
+// parts is a whole program: what run and demo start.
+type parts struct {
+	cfg    *config.Config
+	store  *store.Store
+	queue  *queue.Local
+	engine *reconciler.Engine
+	desk   *desk.Desk
+	log    *slog.Logger
+}
+
+// wire puts the parts together.
+func wire(cfg *config.Config, s *store.Store, log *slog.Logger) *parts {
+	p := &parts{cfg: cfg, store: s, queue: queue.NewLocal(time.Now), log: log}
+	p.engine = &reconciler.Engine{Schema: cfg.Schema, Environment: cfg.Environment, Machine: cfg.Machine, Rules: cfg.Rules, Connectors: cfg.Connectors,
+		Windows: cfg.Windows, Source: cfg.Scans.Source, Full: cfg.Scans.Full, Fresh: cfg.Scans.Fresh, Store: s, Queue: p.queue, Now: time.Now, Log: log}
+	p.desk = &desk.Desk{Schema: cfg.Schema, Rules: cfg.Rules, Store: s, Reader: p.engine, Waker: p.queue, Now: time.Now}
+	return p
+}
+
+// teller tells people by Slack; nil where none is configured.
+func (p *parts) teller(link func(string) string) (*escalation.Teller, error) {
+	if p.cfg.Slack.Token.Empty() {
+		return nil, nil
+	}
+	if p.cfg.Slack.Channel == "" {
+		return nil, errors.New("slack.channel is missing: say where people are told")
+	}
+	messenger, err := slack.New(slack.Options{Token: p.cfg.Slack.Token.Reveal, APIURL: p.cfg.Slack.APIURL})
+	if err != nil {
+		return nil, fmt.Errorf("set up slack: %w", err)
+	}
+	return &escalation.Teller{Store: p.store, Messenger: messenger, Channel: p.cfg.Slack.Channel, Link: link, Now: time.Now, Log: p.log}, nil
+}
+
+func (p *parts) dashboard(listen string) (*dashboard.Server, error) {
+	return dashboard.Listen(dashboard.Options{Listen: listen, Desk: p.desk, Machine: p.cfg.Machine, Now: time.Now, Log: p.log})
+}
+
+// openStore opens the configured store.
+func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*store.Store, error) {
+	return store.Open(ctx, cfg.Store.URL, store.Options{Log: log})
+}
+
+// openStoreToRead opens the configured store where there is one, else an empty
+// one that goes away again: a command that only reads makes no files.
+func openStoreToRead(ctx context.Context, cfg *config.Config, log *slog.Logger) (*store.Store, func() error, error) {
+	path := strings.TrimPrefix(cfg.Store.URL, "sqlite:")
+	if _, err := os.Stat(path); err == nil {
+		s, err := openStore(ctx, cfg, log)
+		if err != nil {
+			return nil, nil, err
+		}
+		return s, s.Close, nil
+	}
+	folder, err := os.MkdirTemp("", "amend-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a folder: %w", err)
+	}
+	s, err := store.Open(ctx, "sqlite:"+filepath.Join(folder, "empty.db"), store.Options{Log: log})
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	return s, func() error { return errors.Join(s.Close(), os.RemoveAll(folder)) }, nil
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return number(n) + " " + many
+}
+
+// number writes 41208 as 41,208.
+func number(n int) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}

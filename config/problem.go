@@ -1,0 +1,114 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"amend"
+)
+
+// problem is one thing that is wrong, with its place.
+type problem struct {
+	from      *source
+	line, col int
+	text      string
+	hint      string
+	warning   bool
+}
+
+// Problems are all problems of a configuration, as people read them: file,
+// line and column, the line with a caret, and what to do.
+type Problems struct{ list []problem }
+
+// Error shows every problem.
+func (p *Problems) Error() string {
+	var b strings.Builder
+	for i, one := range p.list {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		one.write(&b)
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// Count is the number of problems.
+func (p *Problems) Count() int { return len(p.list) }
+
+func (p *problem) write(b *strings.Builder) {
+	word := ""
+	if p.warning {
+		word = "warning: "
+	}
+	if p.from == nil {
+		fmt.Fprintf(b, "%s%s\n", word, p.text)
+	} else {
+		fmt.Fprintf(b, "%s:%d:%d: %s%s\n", p.from.name, p.line, p.col, word, p.text)
+	}
+	if p.from != nil && p.line >= 1 && p.line <= len(p.from.lines) {
+		p.excerpt(b)
+	}
+	if p.hint != "" {
+		fmt.Fprintf(b, "  %s\n", p.hint)
+	}
+}
+
+// excerptWidth is how many characters of a long line are shown.
+const excerptWidth = 100
+
+// excerpt shows the line with a caret under the column. A line that is too
+// long for a terminal is cut around the caret.
+func (p *problem) excerpt(b *strings.Builder) {
+	line := []rune(strings.ReplaceAll(strings.TrimRight(p.from.lines[p.line-1], "\r"), "\t", " "))
+	caret := min(p.col-1, len(line))
+	start, before, after := 0, "", ""
+	if caret > excerptWidth*3/4 {
+		start, before = caret-excerptWidth/2, "… "
+	}
+	end := len(line)
+	if end-start > excerptWidth {
+		end, after = start+excerptWidth, " …"
+	}
+	number := fmt.Sprintf("%5d", p.line)
+	fmt.Fprintf(b, "%s | %s%s%s\n", number, before, string(line[start:end]), after)
+	fmt.Fprintf(b, "%s | %s^\n", strings.Repeat(" ", len(number)), strings.Repeat(" ", caret-start+len([]rune(before))))
+}
+
+// sortProblems puts problems in the order of the files, without doubles.
+func sortProblems(all []problem) []problem {
+	slices.SortStableFunc(all, func(a, b problem) int {
+		if a.from != b.from {
+			return cmp.Compare(a.from.file(), b.from.file())
+		}
+		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.col, b.col), cmp.Compare(a.text, b.text))
+	})
+	return slices.Compact(all)
+}
+
+func (s *source) file() string {
+	if s == nil {
+		return ""
+	}
+	return s.name
+}
+
+// place turns a finding's path into a place in a file.
+func (n *node) place(f amend.Finding) problem {
+	at, found := n.locate(f.Path)
+	p := problem{from: at.from, line: at.line, col: at.col, text: f.Text, hint: f.Hint, warning: f.Warning}
+	if !found {
+		p.text = fmt.Sprintf("%s: %s", f.Path, f.Text)
+	}
+	if found && at.exact && at.kind == isText {
+		p.col += f.Offset
+	}
+	return p
+}
+
+func sorted(words []string) []string {
+	words = slices.Clone(words)
+	slices.Sort(words)
+	return slices.Compact(words)
+}

@@ -1,0 +1,108 @@
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"amend"
+	"amend/rules"
+)
+
+type scansSpec struct {
+	Source oneOrMany    `yaml:"source"`
+	Full   scheduleSpec `yaml:"full"`
+	Fresh  scheduleSpec `yaml:"fresh"`
+}
+
+type scheduleSpec struct {
+	Cron  string        `yaml:"cron"`
+	Zone  string        `yaml:"zone"`
+	Every time.Duration `yaml:"every"`
+}
+
+type windowSpec struct {
+	Cron string        `yaml:"cron"`
+	Zone string        `yaml:"zone"`
+	For  time.Duration `yaml:"for"`
+	Why  string        `yaml:"why"`
+}
+
+// Scans say who knows the customers, and when to look at them.
+type Scans struct {
+	Source []int         // services whose lists are united
+	Full   cron.Schedule // everybody; nil where not scheduled
+	Fresh  cron.Schedule // what changed, where a service can tell; nil where not scheduled
+}
+
+// Every is a schedule with a fixed distance, which may be below a second.
+type Every time.Duration
+
+// Next is part of cron.Schedule.
+func (e Every) Next(t time.Time) time.Time { return t.Add(time.Duration(e)) }
+
+func (b *builder) scans() {
+	if len(b.doc.Scans.Source) == 0 {
+		b.complain("scans", "scans.source is missing: say which services list all customers")
+	}
+	b.refuseLater("scans.full", []string{"since"})
+	for i, name := range b.doc.Scans.Source {
+		index, service := b.cfg.Schema.Service(name)
+		at := "scans.source"
+		if n, _ := b.root.locate(at); n.kind == isList {
+			at = fmt.Sprintf("%s[%d]", at, i)
+		}
+		switch {
+		case service == nil:
+			b.take(at, amend.Findings{{Text: fmt.Sprintf("there is no service %s", name), Hint: didYouMean(name, b.serviceNames())}})
+		case index < len(b.cfg.Connectors) && b.cfg.Connectors[index] != nil && !b.cfg.Connectors[index].Can().List:
+			b.complain(at, "%s can't list its customers: it has no read.list", name)
+		default:
+			b.cfg.Scans.Source = append(b.cfg.Scans.Source, index)
+		}
+	}
+	b.cfg.Scans.Full = b.schedule("scans.full", b.doc.Scans.Full)
+	b.cfg.Scans.Fresh = b.schedule("scans.fresh", b.doc.Scans.Fresh)
+}
+
+// schedule is nil where neither cron nor every is given.
+func (b *builder) schedule(path string, spec scheduleSpec) cron.Schedule {
+	switch {
+	case spec.Cron != "" && spec.Every > 0:
+		b.complain(path, "give either cron or every")
+	case spec.Cron != "":
+		return b.cron(path, spec.Cron, spec.Zone)
+	case spec.Every > 0:
+		return Every(spec.Every)
+	}
+	return nil
+}
+
+func (b *builder) cron(path, expression, zone string) cron.Schedule {
+	if zone == "" {
+		zone = "UTC"
+	}
+	if _, err := time.LoadLocation(zone); err != nil {
+		b.complain(path+".zone", "%q is not a time zone such as Europe/Berlin", zone)
+		return nil
+	}
+	schedule, err := cron.ParseStandard("CRON_TZ=" + zone + " " + expression)
+	if err != nil {
+		b.complain(path+".cron", "%q is not a cron expression of five fields: %s", expression, err)
+		return nil
+	}
+	return schedule
+}
+
+func (b *builder) windows() {
+	for i, w := range b.doc.Pause {
+		path := fmt.Sprintf("pause[%d]", i)
+		if w.For <= 0 {
+			b.complain(path, "say how long the pause lasts: for: 2h")
+		}
+		if schedule := b.cron(path, w.Cron, w.Zone); schedule != nil {
+			b.cfg.Windows = append(b.cfg.Windows, rules.Window{Start: schedule, For: w.For, Why: w.Why})
+		}
+	}
+}

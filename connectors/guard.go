@@ -1,0 +1,298 @@
+package connectors
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/bulkhead"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"golang.org/x/time/rate"
+
+	"amend"
+)
+
+const (
+	defaultAtOnce  = 8
+	defaultRetries = 2
+
+	// The breaker opens when half of at least ten calls within half a minute
+	// failed, and lets one call through to see after five seconds.
+	breakerShare  = 0.5
+	breakerCalls  = 10
+	breakerPeriod = 30 * time.Second
+	breakerDelay  = 5 * time.Second
+
+	// longestBan is how long a service can ask to be left alone.
+	longestBan = 15 * time.Minute
+)
+
+// GuardOptions say how a service may be called. Every zero has a meaning.
+type GuardOptions struct {
+	Name      string           // of the service, for the log
+	AtOnce    int              // calls in flight; 0: what the connector says, else 8
+	PerSecond float64          // calls per second; 0: what the connector says, else no limit
+	Retries   int              // how often a read is asked again; 0: twice, negative: never
+	Now       func() time.Time // nil: the real clock
+	Random    func() float64   // from 0 to 1, for jitter; nil: the real one
+	Log       *slog.Logger     // nil: silent
+}
+
+// Guard stands around any connector: a bulkhead and a rate limit that calls
+// wait for; a circuit breaker; a ban for as long as the service asks to be left
+// alone (Retry-After, at most 15 minutes); retries with jitter for reads that
+// failed for a temporary cause. An operation is never sent again: what was
+// kept back is Failed, so that whoever owns the intent decides. A panic of the
+// connector ends here.
+func Guard(c Connector, o GuardOptions) Connector {
+	o = o.withDefaults(c.Can())
+	g := &guard{inner: c, options: o, slots: bulkhead.New[any](uint(o.AtOnce)), breaker: newBreaker(o)}
+	if o.PerSecond > 0 {
+		g.rate = rate.NewLimiter(rate.Limit(o.PerSecond), 1)
+	}
+	return g
+}
+
+func (o GuardOptions) withDefaults(can Abilities) GuardOptions {
+	if o.AtOnce <= 0 {
+		o.AtOnce = can.AtOnce
+	}
+	if o.AtOnce <= 0 {
+		o.AtOnce = defaultAtOnce
+	}
+	if o.PerSecond <= 0 {
+		o.PerSecond = can.PerSecond
+	}
+	if o.Retries == 0 {
+		o.Retries = defaultRetries
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
+	s := Surroundings{Now: o.Now, Log: o.Log}.OrReal()
+	o.Now, o.Log = s.Now, s.Log
+	return o
+}
+
+func newBreaker(o GuardOptions) circuitbreaker.CircuitBreaker[any] {
+	return circuitbreaker.NewBuilder[any]().
+		WithFailureRateThreshold(breakerShare, breakerCalls, breakerPeriod).
+		WithSuccessThreshold(1).
+		WithDelay(breakerDelay).
+		OnStateChanged(func(e circuitbreaker.StateChangedEvent) {
+			o.Log.Warn("circuit breaker changed", "service", o.Name, "state", e.NewState.String())
+		}).
+		Build()
+}
+
+type guard struct {
+	inner   Connector
+	options GuardOptions
+	slots   bulkhead.Bulkhead[any]
+	rate    *rate.Limiter
+	breaker circuitbreaker.CircuitBreaker[any]
+	banned  atomic.Int64 // until when the service wants to be left alone, in Unix nanoseconds
+}
+
+// Can passes through.
+func (g *guard) Can() Abilities { return g.inner.Can() }
+
+// Prepare passes through: it calls nobody.
+func (g *guard) Prepare(call Call) (Request, error) { return g.inner.Prepare(call) }
+
+// Close passes through.
+func (g *guard) Close() error { return Close(g.inner) }
+
+// One is part of Connector.
+func (g *guard) One(ctx context.Context, id string) (record amend.Record, err error) {
+	err = g.read(ctx, func() (err error) { record, err = g.inner.One(ctx, id); return err })
+	return record, err
+}
+
+// Many is part of Connector.
+func (g *guard) Many(ctx context.Context, ids []string) (records []amend.Record, err error) {
+	err = g.read(ctx, func() (err error) { records, err = g.inner.Many(ctx, ids); return err })
+	return records, err
+}
+
+// List is part of Connector.
+func (g *guard) List(ctx context.Context, request PageRequest) (page Page, err error) {
+	err = g.read(ctx, func() (err error) { page, err = g.inner.List(ctx, request); return err })
+	return page, err
+}
+
+// Send is part of Connector.
+func (g *guard) Send(ctx context.Context, request Request) (answer Answer) {
+	if u := g.enter(ctx); u != nil {
+		return Answer{Outcome: amend.Failed, Detail: "not sent: " + u.Reason, RetryAfter: u.RetryAfter}
+	}
+	defer g.slots.ReleasePermit()
+	defer func() {
+		if p := recover(); p != nil {
+			g.panicked(p)
+			answer = Answer{Outcome: amend.Unsettled, Detail: "the connector panicked; what it had sent isn't known"}
+			g.breaker.RecordFailure()
+		}
+	}()
+	answer = g.inner.Send(ctx, request)
+	g.ban(answer.RetryAfter)
+	if answer.Status == 0 || answer.Status >= 500 || answer.Status == http.StatusRequestTimeout {
+		g.fell(ctx)
+	} else {
+		g.breaker.RecordSuccess()
+	}
+	return answer
+}
+
+// read asks until there is an answer, the cause is not temporary, or it was
+// asked often enough.
+func (g *guard) read(ctx context.Context, ask func() error) error {
+	for attempt := 0; ; attempt++ {
+		err := g.once(ctx, ask)
+		if err == nil {
+			return nil
+		}
+		u := AsUnseen(err)
+		if !u.Cause.Temporary() || attempt >= g.options.Retries || ctx.Err() != nil || !g.pause(ctx, attempt, u.RetryAfter) {
+			return u
+		}
+	}
+}
+
+func (g *guard) once(ctx context.Context, ask func() error) (err error) {
+	if u := g.enter(ctx); u != nil {
+		return u
+	}
+	defer g.slots.ReleasePermit()
+	defer func() {
+		if p := recover(); p != nil {
+			g.panicked(p)
+			err = &Unseen{Cause: amend.Malformed, Reason: "the connector panicked"}
+			g.breaker.RecordFailure()
+		}
+	}()
+	err = ask()
+	if err == nil {
+		g.breaker.RecordSuccess()
+		return nil
+	}
+	u := AsUnseen(err)
+	g.ban(u.RetryAfter)
+	switch u.Cause {
+	case amend.Unreachable, amend.TimedOut, amend.Failing, amend.NotRead:
+		g.fell(ctx)
+	default: // it answered; that the answer is no good says nothing of the next one
+		g.breaker.RecordSuccess()
+	}
+	return u
+}
+
+// fell records a failure, except of a call that was only withdrawn. While the
+// breaker is half open it counts all the same, or its one permit would be lost.
+func (g *guard) fell(ctx context.Context) {
+	if ctx.Err() == context.Canceled && !g.breaker.IsHalfOpen() {
+		return
+	}
+	g.breaker.RecordFailure()
+}
+
+// enter waits for a slot and for the rate. Where it returns nil the slot must
+// be released and the breaker be told how the call went.
+func (g *guard) enter(ctx context.Context) *Unseen {
+	if u := g.keptBack(); u != nil { // nobody queues up for a service that isn't called
+		return u
+	}
+	if err := g.slots.AcquirePermit(ctx); err != nil {
+		return waited(err)
+	}
+	u := g.admit(ctx)
+	if u != nil {
+		g.slots.ReleasePermit()
+	}
+	return u
+}
+
+func (g *guard) admit(ctx context.Context) *Unseen {
+	if g.rate != nil {
+		if err := g.rate.Wait(ctx); err != nil {
+			return &Unseen{Cause: amend.TimedOut, Reason: "its turn under the rate limit did not come in time"}
+		}
+	}
+	if u := g.keptBack(); u != nil { // things may have changed while waiting
+		return u
+	}
+	if !g.breaker.TryAcquirePermit() {
+		return &Unseen{Cause: amend.BreakerOpen, Reason: "it failed too often just now; one call is finding out whether it works again"}
+	}
+	return nil
+}
+
+func waited(err error) *Unseen {
+	u := AsUnseen(err)
+	u.Reason = "all calls that it allows at once are taken"
+	return u
+}
+
+// keptBack says why nobody may call the service now, if so.
+func (g *guard) keptBack() *Unseen {
+	if left := time.Unix(0, g.banned.Load()).Sub(g.options.Now()); left > 0 {
+		return &Unseen{Cause: amend.Throttled, RetryAfter: left,
+			Reason: fmt.Sprintf("it asked to be left alone for another %s", left.Round(time.Second))}
+	}
+	if left := g.breaker.RemainingDelay(); left > 0 {
+		return &Unseen{Cause: amend.BreakerOpen, RetryAfter: left, Reason: "it failed too often just now"}
+	}
+	return nil
+}
+
+// ban keeps everybody from calling for a while. A ban is never shortened.
+func (g *guard) ban(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	until := g.options.Now().Add(min(d, longestBan)).UnixNano()
+	for {
+		current := g.banned.Load()
+		if until <= current || g.banned.CompareAndSwap(current, until) {
+			return
+		}
+	}
+}
+
+const (
+	firstPause   = 100 * time.Millisecond
+	longestPause = 2 * time.Second
+)
+
+// pause waits before a read is asked again: as long as the service asked for,
+// else twice as long each time; with jitter, so that callers who failed
+// together don't come back together. It reports false where waiting that long
+// makes no sense.
+func (g *guard) pause(ctx context.Context, attempt int, asked time.Duration) bool {
+	jitter := g.options.Random()
+	wait := time.Duration((0.5 + jitter) * float64(firstPause<<attempt))
+	if asked > 0 {
+		wait = asked + time.Duration(jitter*float64(firstPause))
+	}
+	deadline, bounded := ctx.Deadline()
+	if wait > longestPause || bounded && time.Until(deadline) < wait {
+		return false
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func (g *guard) panicked(p any) {
+	g.options.Log.Error("connector panicked", "service", g.options.Name, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+}

@@ -1,0 +1,188 @@
+package http
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"amend"
+	"amend/conditions"
+	"amend/connectors"
+)
+
+// set takes what was picked for a slot.
+func (s *scanner) set(slot int, raw jsontext.Value) {
+	switch slot {
+	case slotKey:
+		s.row.key = append(s.row.key[:0], s.name(raw)...)
+	case slotVersion:
+		s.row.version = string(s.name(raw))
+	case slotNext:
+		s.next = string(s.name(raw))
+		if s.next == "" && raw.Kind() != 'n' && raw.Kind() != '"' {
+			s.next = notACursor
+		}
+	default:
+		v, err := s.field(&s.shape.fields[slot], raw)
+		if err != nil {
+			s.complain(err.Error())
+			return
+		}
+		s.row.values[slot] = v
+	}
+}
+
+// notACursor stands for a cursor that is neither text nor a whole number.
+const notACursor = "\x00"
+
+// name reads what names something: a text, or a whole number as its digits.
+// Anything else names nothing.
+func (s *scanner) name(raw jsontext.Value) []byte {
+	switch raw.Kind() {
+	case '"':
+		return s.unquote(raw)
+	case '0':
+		if !bytes.ContainsAny(raw, ".eE") {
+			return raw
+		}
+	}
+	return nil
+}
+
+func (s *scanner) field(reader *connectors.FieldReader, raw jsontext.Value) (amend.Value, error) {
+	switch raw.Kind() {
+	case '"':
+		return reader.Text(s.unquote(raw))
+	case '0':
+		return reader.Number(raw)
+	case 't', 'f':
+		return reader.Bool(raw.Kind() == 't')
+	case 'n':
+		return reader.Null()
+	}
+	return reader.Any([]any(nil)) // a list or an object, which no field is
+}
+
+// unquote gives the text of a JSON string that was checked already; it is
+// valid until the next call.
+func (s *scanner) unquote(raw []byte) []byte {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1]
+	}
+	text, err := jsontext.AppendUnquote(s.scratch[:0], raw)
+	if err != nil { // it was checked, so this says nothing worse than that the text is empty
+		return nil
+	}
+	s.scratch = text
+	return text
+}
+
+// whole reads an item of which something is computed: it is picked from as
+// any other, and then decoded.
+func (s *scanner) whole() error {
+	raw, err := s.dec.ReadValue()
+	if err != nil {
+		return errNotStrict
+	}
+	outer := s.dec
+	defer func() { s.dec = outer }()
+	s.dec = s.inner.open(raw)
+	if err := s.object(s.shape.item); err != nil {
+		return err
+	}
+	item, err := decodeAll(raw)
+	if err != nil {
+		return err
+	}
+	vars := conditions.Vars{"item": item}
+	for _, c := range s.shape.calculated {
+		if c.expr.Uses("header") {
+			vars["header"] = s.answer.headers()
+		}
+		s.calculate(c, vars)
+	}
+	return nil
+}
+
+func (s *scanner) calculate(c calculation, vars conditions.Vars) {
+	out, err := c.expr.Eval(vars)
+	switch {
+	case err != nil && c.slot >= 0: // CEL's error could quote the item
+		s.complain("field " + s.shape.fields[c.slot].Name() + " can't be computed from this item")
+	case err != nil:
+		s.complain("its key or version can't be computed from this item")
+	case c.slot == slotKey:
+		s.row.key = append(s.row.key[:0], nameOf(out)...)
+	case c.slot == slotVersion:
+		s.row.version = nameOf(out)
+	default:
+		v, err := s.shape.fields[c.slot].Any(out)
+		if err != nil {
+			s.complain(err.Error())
+			return
+		}
+		s.row.values[c.slot] = v
+	}
+}
+
+// nameOf is name for what was computed.
+func nameOf(v any) string {
+	switch x := v.(type) {
+	case string:
+		return x
+	case int64:
+		return strconv.FormatInt(x, 10)
+	}
+	return ""
+}
+
+// computedItems reads items whose place is computed from the whole answer.
+// They are written as JSON again, so that one reader reads all.
+func (s *scanner) computedItems() error {
+	found, err := s.answer.eval(s.shape.items.expr)
+	if err != nil {
+		return err
+	}
+	list, ok := found.([]any)
+	if !ok {
+		return errNotAList
+	}
+	s.items = true
+	for _, one := range list {
+		text, err := json.Marshal(one)
+		if err != nil {
+			return errNotStrict
+		}
+		s.dec = s.outer.open(text)
+		if err := s.item(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errNotACursor = errors.New("next is neither a text nor a whole number in this answer")
+
+// cursor finds the next cursor where it wasn't picked on the way.
+func (s *scanner) cursor() error {
+	switch {
+	case s.shape.next.of("header"):
+		s.next = s.answer.header.Get(s.shape.next.path[1])
+	case s.shape.next.expr != nil:
+		next, err := s.answer.eval(s.shape.next.expr)
+		if err != nil {
+			return err
+		}
+		s.next = nameOf(next)
+		if _, isText := next.(string); s.next == "" && next != nil && !isText {
+			return errNotACursor
+		}
+	}
+	if s.next == notACursor {
+		return errNotACursor
+	}
+	return nil
+}

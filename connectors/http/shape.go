@@ -1,0 +1,206 @@
+package http
+
+import (
+	"slices"
+	"strings"
+
+	"amend/conditions"
+	"amend/connectors"
+)
+
+// source is where one thing stands in an answer or an item: a plain chain of
+// names, which is picked while the body is read, or an expression, which needs
+// everything decoded that it looks at. The zero source is nowhere.
+type source struct {
+	path []string // the first name says of what: item, answer or header
+	expr *conditions.Expression
+}
+
+func (s *source) declared() bool { return s.path != nil || s.expr != nil }
+
+// of reports whether the source is a plain chain from a root.
+func (s *source) of(root string) bool { return s.path != nil && s.path[0] == root }
+
+// shape says what is picked out of an answer.
+type shape struct {
+	fields     []connectors.FieldReader
+	answer     *node // leads to items and next
+	item       *node // leads to what is picked of an item
+	items      source
+	next       source
+	version    source
+	key        source
+	byField    []source
+	calculated []calculation // what is computed from a whole item
+	single     bool          // the answer itself is the item
+}
+
+// calculation is a value that is computed instead of picked.
+type calculation struct {
+	slot int // index of the field, or slotKey, slotVersion
+	expr *conditions.Expression
+}
+
+// node is one name on the way to what is picked.
+type node struct {
+	quoted string // the name as it most likely stands in JSON
+	name   string
+	kids   []*node
+	slots  []int // what is picked here
+}
+
+// Slots are indexes of fields, or one of these.
+const (
+	slotKey = -1 - iota
+	slotVersion
+	slotItems
+	slotNext
+)
+
+// insert makes the way to a slot. It reports false where a chain would lead
+// through something that is picked itself: then it must be computed.
+func (n *node) insert(path []string, slot int) bool {
+	for _, name := range path {
+		if len(n.slots) > 0 {
+			return false
+		}
+		kid := n.find(name)
+		if kid == nil {
+			kid = &node{name: name, quoted: `"` + name + `"`}
+			n.kids = append(n.kids, kid)
+		}
+		n = kid
+	}
+	if len(n.kids) > 0 {
+		return false
+	}
+	n.slots = append(n.slots, slot)
+	return true
+}
+
+func (n *node) find(name string) *node {
+	for _, kid := range n.kids {
+		if kid.name == name {
+			return kid
+		}
+	}
+	return nil
+}
+
+// fields compiles the fields' paths, which are the same for all reads.
+func (c *compiler) fields() []source {
+	env := c.environment(conditions.Variable{Name: "item"})
+	sources := make([]source, len(c.service.Fields))
+	for i, f := range c.service.Fields {
+		if f.Path == "" {
+			sources[i].path = []string{"item", f.Name}
+			continue
+		}
+		sources[i] = c.source("fields."+f.Name+".path", f.Path, env)
+		c.unless(len(sources[i].path) != 1, "fields."+f.Name+".path", "a field is a single value, not the whole item")
+	}
+	return sources
+}
+
+// source compiles an expression that may be a plain chain.
+func (c *compiler) source(at, text string, env *conditions.Dynamic) source {
+	if text == "" {
+		return source{}
+	}
+	x := c.expression(at, text, env)
+	if x == nil {
+		return source{}
+	}
+	if x.Path() != nil {
+		return source{path: x.Path()}
+	}
+	return source{expr: x}
+}
+
+func (c *compiler) shape(at string, spec *readSpec, name string, fields []source) *shape {
+	answer := conditions.Variable{Name: "answer"}
+	header := conditions.Variable{Name: "header"}
+	item := conditions.Variable{Name: "item"}
+	s := &shape{fields: connectors.FieldReaders(c.service), byField: fields, answer: &node{}, item: &node{}}
+	s.items = c.source(at+".items", spec.Items, c.environment(answer))
+	s.next = c.source(at+".next", spec.Next, c.environment(answer, header))
+	s.key = c.source(at+".key", spec.Key, c.environment(item))
+	if name == "one" {
+		s.version = c.source(at+".version", spec.Version, c.environment(item, header))
+	} else { // one header can't be the version of many records
+		s.version = c.source(at+".version", spec.Version, c.environment(item))
+	}
+	c.unless(!s.version.of("header") || len(s.version.path) == 2, at+".version", "name one header: header.etag")
+	c.unless(!s.next.of("header") || len(s.next.path) == 2, at+".next", "name one header: header.next")
+	c.unless(!s.key.of("item") || len(s.key.path) > 1, at+".key", "the key is a single value, not the whole item")
+	c.unless(!s.version.of("item") || len(s.version.path) > 1, at+".version", "the version is a single value, not the whole item")
+	s.single = name == "one" && spec.Items == ""
+	if name != "one" && spec.Items == "" {
+		s.items.path = []string{"answer"}
+	}
+	s.plant()
+	return s
+}
+
+// plant puts each plain chain into its tree; what doesn't fit is computed.
+func (s *shape) plant() {
+	if s.items.of("answer") {
+		s.answer.insert(s.items.path[1:], slotItems)
+	}
+	if s.next.of("answer") {
+		if s.items.expr != nil || !s.answer.insert(s.next.path[1:], slotNext) {
+			s.next = source{expr: chain(s.next.path, "answer")}
+		}
+	}
+	for i, f := range s.byField {
+		s.pick(f, i)
+	}
+	s.pick(s.key, slotKey)
+	if !s.version.of("header") {
+		s.pick(s.version, slotVersion)
+	}
+}
+
+func (s *shape) pick(from source, slot int) {
+	switch {
+	case !from.declared():
+	case from.expr != nil:
+		s.calculated = append(s.calculated, calculation{slot, from.expr})
+	case !s.item.insert(from.path[1:], slot):
+		s.calculated = append(s.calculated, calculation{slot, chain(from.path, "item")})
+	}
+}
+
+// chain is a plain chain as an expression.
+func chain(path []string, root string) *conditions.Expression {
+	env, err := conditions.NewDynamic(conditions.Variable{Name: root})
+	if err != nil { // a fixed name
+		panic(err)
+	}
+	var text strings.Builder
+	text.WriteString(root)
+	for _, name := range path[1:] {
+		text.WriteString(`["` + name + `"]`)
+	}
+	x, _ := env.Expression(text.String())
+	return x
+}
+
+// mask is what a service that can be asked for some fields only must be asked
+// for; nil where that can't be said, since something is computed from a whole
+// item.
+func (s *shape) mask() []string {
+	if len(s.calculated) > 0 {
+		return nil
+	}
+	var paths []string
+	for _, from := range append([]source{s.key}, append(slices.Clip(s.byField), s.version)...) {
+		if !from.of("item") {
+			continue
+		}
+		if path := strings.Join(from.path[1:], "."); !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}

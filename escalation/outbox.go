@@ -1,0 +1,197 @@
+package escalation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"amend/store"
+)
+
+// Teller carries what stands in the store's outbox to people. A letter stays
+// in the outbox until the messenger has said yes, so a crash loses none.
+type Teller struct {
+	Store     *store.Store
+	Messenger Messenger
+	Channel   string                       // where a state names none
+	Link      func(customer string) string // a customer's page; nil for no link
+	Now       func() time.Time
+	Log       *slog.Logger
+	Every     time.Duration // between two messages to one channel; default 1 s, Slack's limit
+
+	last  map[string]time.Time // per channel
+	said  string               // the last failure, so that its repeats aren't logged
+	ready sync.Once
+}
+
+const (
+	defaultEvery = time.Second
+	// pollEvery is how often the outbox is asked where nothing waits.
+	pollEvery = 500 * time.Millisecond
+	batch     = 50
+	// firstRetry doubles with each further attempt, up to lastRetry.
+	firstRetry = 2 * time.Second
+	lastRetry  = 5 * time.Minute
+)
+
+// Run tells until the context ends.
+func (t *Teller) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		told, err := t.RunOnce(ctx)
+		if err != nil && ctx.Err() == nil {
+			t.Log.Error("the outbox can't be read", "error", err)
+		}
+		if told == 0 && !pause(ctx, pollEvery) {
+			return
+		}
+	}
+}
+
+// RunOnce tells what is due now and gives the number of letters that it tried.
+func (t *Teller) RunOnce(ctx context.Context) (tried int, err error) {
+	t.ready.Do(func() {
+		t.last = map[string]time.Time{}
+		if t.Every == 0 {
+			t.Every = defaultEvery
+		}
+	})
+	letters, err := t.Store.Letters(ctx, batch)
+	if err != nil {
+		return 0, err
+	}
+	for _, l := range letters {
+		if err := t.tell(ctx, l); err != nil {
+			return tried, err
+		}
+		tried++
+	}
+	return tried, nil
+}
+
+// tell carries one letter and writes down what became of it. The error is the
+// store's alone.
+func (t *Teller) tell(ctx context.Context, l store.Letter) error {
+	incident, found, err := t.Store.Incident(ctx, l.Incident)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return fmt.Errorf("the incident %s of a letter is gone", l.Incident)
+	}
+	if l.Action == "update" && incident.Message == "" {
+		// The message that this one would edit is still to come, and will say
+		// how things stand then.
+		return t.Store.Postponed(ctx, l, "", t.Now().Add(firstRetry))
+	}
+	channel := incident.Channel
+	if channel == "" {
+		if channel = incident.Target; channel == "" {
+			channel = t.Channel
+		}
+	}
+	if !t.turn(ctx, channel) {
+		return ctx.Err()
+	}
+	receipt, err := t.carry(ctx, l, incident, channel)
+	if err != nil {
+		return t.failed(ctx, l, err)
+	}
+	t.said = ""
+	return t.Store.Posted(ctx, l, receipt.Channel, receipt.Message)
+}
+
+// turn waits for the channel's next turn.
+func (t *Teller) turn(ctx context.Context, channel string) bool {
+	if wait := t.Every - t.Now().Sub(t.last[channel]); wait > 0 && !pause(ctx, wait) {
+		return false
+	}
+	t.last[channel] = t.Now()
+	return ctx.Err() == nil
+}
+
+// carry posts or edits. Where an earlier posting may have arrived without our
+// knowing, the message is looked for first.
+func (t *Teller) carry(ctx context.Context, l store.Letter, incident store.Incident, channel string) (Receipt, error) {
+	notice := t.notice(incident)
+	if incident.Message != "" {
+		receipt := Receipt{Channel: incident.Channel, Message: incident.Message}
+		err := t.Messenger.Update(ctx, receipt, notice)
+		var gone Gone
+		if !errors.As(err, &gone) {
+			return receipt, err
+		}
+		return t.Messenger.Post(ctx, t.anew(incident, gone), fmt.Sprintf("%s/%d", incident.ID, l.Attempts+2), notice)
+	}
+	if finder, can := t.Messenger.(Finder); can && l.Attempts > 0 {
+		if receipt, err := finder.Find(ctx, channel, incident.ID, l.CreatedAt); err == nil {
+			return receipt, nil
+		}
+	}
+	receipt, err := t.Messenger.Post(ctx, channel, incident.ID, notice)
+	var gone Gone
+	if errors.As(err, &gone) && channel != t.Channel {
+		return t.Messenger.Post(ctx, t.Channel, incident.ID, notice)
+	}
+	return receipt, err
+}
+
+// anew is the channel for a message whose first one is gone.
+func (t *Teller) anew(incident store.Incident, gone Gone) string {
+	if gone.Channel || incident.Target == "" {
+		return t.Channel
+	}
+	return incident.Target
+}
+
+func (t *Teller) notice(i store.Incident) Notice {
+	n := Notice{Incident: i.ID, CaseID: i.CaseID, Status: StatusOpen, Severity: Severity(i.Severity), State: i.State, About: i.About, Since: i.Since, Due: i.DueAt,
+		Tried: i.Tried, Next: i.Next, Why: i.Why, Tell: i.Tell, Rule: i.Rule, RuleVersion: i.RuleVersion, UpdatedAt: t.Now()}
+	if i.Customer != "" {
+		n.Customers, n.Count = []string{i.Customer}, 1
+		if t.Link != nil {
+			n.URL = t.Link(i.Customer)
+		}
+	}
+	switch i.Outcome {
+	case "healed":
+		n.Status = StatusHealed
+	case "closed":
+		n.Status = StatusClosed
+	}
+	return n
+}
+
+// failed postpones a letter. A repeat of the same failure is logged once.
+func (t *Teller) failed(ctx context.Context, l store.Letter, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	wait := min(lastRetry, firstRetry<<min(l.Attempts, 10))
+	var later RetryAfter
+	var refused Refused
+	switch {
+	case errors.As(err, &later):
+		wait = later.After
+	case errors.As(err, &refused):
+		wait = lastRetry
+	}
+	if text := err.Error(); text != t.said {
+		t.said = text
+		t.Log.Error("people could not be told", "incident", l.Incident, "error", err, "again_in", wait)
+	}
+	return t.Store.Postponed(ctx, l, err.Error(), t.Now().Add(wait))
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

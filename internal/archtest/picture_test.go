@@ -1,0 +1,87 @@
+package archtest
+
+import "strings"
+
+// row is one line of the picture: what a folder is, and which of the project's
+// folders its production code may import. Folders are named from the project's
+// root, which is "."; "internal/..." stands for all folders below it that have
+// no row of their own.
+type row struct {
+	folder  string
+	may     []string
+	kind    kind
+	because string
+}
+
+// kind says what holds for a folder beside its list.
+type kind int
+
+const (
+	ordinary kind = iota
+	plain         // imports nothing but the standard library from outside
+	helper        // serves tests: production code doesn't import it
+	wires         // may import everything but helpers
+)
+
+// picture is the architecture: the lower layers first. A new package gets its
+// row here, with the reason, in the same commit.
+var picture = []row{
+	{".", nil, plain, "the words all others speak: no I/O, so that nothing comes with them"},
+	{"migrations", nil, plain, "embedded SQL and nothing that runs it"},
+	{"internal/...", nil, plain, "small private helpers that all may import: so they import nobody"},
+
+	{"conditions", list("."), ordinary, "CEL over a view: knows fields, not states"},
+	{"states", list(". conditions"), ordinary, "classification is conditions in order"},
+	{"rules", list(". conditions states"), ordinary, "a rule is an edge between states; its guards are pure decisions"},
+	{"lifecycle", list("."), ordinary, "the transition tables know cases, not what moves them"},
+
+	{"connectors", list(". conditions"), ordinary, "a connector knows its service; conditions turn arguments into requests"},
+	{"connectors/http", list(". conditions connectors"), ordinary, "one kind of connector"},
+	{"connectors/sql", list(". conditions connectors"), ordinary, "one kind of connector"},
+	{"connectors/connectortest", list(". conditions connectors"), helper, "what every connector has to keep, whatever its kind"},
+
+	{"store", list(". lifecycle migrations"), ordinary, "durable truth: checks transitions, decides nothing"},
+	{"queue", list("."), ordinary, "a wake-up carries an ID and no truth"},
+	{"queue/river", list(". queue"), ordinary, "one kind of queue"},
+
+	{"reconciler", list(". conditions states rules lifecycle connectors store queue"), ordinary, "scan and heal: where reading, deciding and writing meet"},
+	{"desk", list(". states rules lifecycle store queue"), ordinary, "what people may do becomes rows; it never sends, so it has no connectors"},
+	{"escalation", list(". lifecycle store queue desk"), ordinary, "which case belongs to which incident, and when to tell whom"},
+	{"escalation/slack", list(". escalation"), ordinary, "one way to tell people: knows notices, not cases"},
+	{"escalation/webhook", list(". escalation"), ordinary, "one way to tell people: knows notices, not cases"},
+	{"escalation/slacktest", nil, ordinary, "a stand-in for Slack's own server: knows Slack alone; the demo runs it too"},
+	{"dashboard", list(". states rules store desk"), ordinary, "shows what the store holds and acts through the desk alone"},
+
+	{"check", list(". conditions states rules"), ordinary, "proves things about the machine without running it"},
+	{"rehearsal", list(". conditions states rules reconciler store connectors"), ordinary, "runs the machine against recorded services"},
+	{"config", list(". conditions states rules connectors"), ordinary, "turns documents into the machine; wires no store and no queue"},
+	{"bank", list("."), ordinary, "services of somebody else: must not know how amend works"},
+
+	{"cmd", nil, wires, "the one place that wires packages together"},
+	{"cmd/amend", list("cmd"), ordinary, "three lines, so that others can write a main of their own"},
+
+	{"internal/archtest", nil, helper, "this test"},
+	{"internal/testproc", nil, helper, "runs a program as long as a test process"},
+	{"internal/testpg", list("internal/testproc"), helper, "a PostgreSQL database for a test"},
+	{"internal/testbrowser", list("internal/testproc"), helper, "a browser tab for a test"},
+}
+
+// list splits folder names.
+func list(names string) []string {
+	return strings.Fields(names)
+}
+
+// lookup finds a folder's row.
+func lookup(rows []row, folder string) (row, bool) {
+	for _, r := range rows {
+		if r.folder == folder {
+			return r, true
+		}
+	}
+	for _, r := range rows {
+		if above, ok := strings.CutSuffix(r.folder, "..."); ok && strings.HasPrefix(folder, above) {
+			return r, true
+		}
+	}
+	return row{}, false
+}

@@ -1,0 +1,328 @@
+package reconciler
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"amend"
+	"amend/conditions"
+	"amend/connectors"
+	"amend/lifecycle"
+	"amend/rules"
+	"amend/store"
+)
+
+// start writes the repair, its plan and the intent of its first step, all in
+// one transaction. Only what is committed here may be sent.
+func (h *heal) start(u *store.Update, rule *rules.Rule, plan rules.Plan, repair store.Repair) error {
+	event := lifecycle.Start
+	if u.Status == lifecycle.Escalated {
+		event = lifecycle.TakeOver
+	}
+	if err := u.Fire(event); err != nil {
+		return err
+	}
+	repair.Status = store.RepairOpen
+	repair, err := h.addRepair(u, rule, plan, repair)
+	if err != nil {
+		return err
+	}
+	h.repair, h.plan, h.steps = repair, plan, nil
+	u.Rule, u.Reason, u.Next = rule.Name, "repairing", "amend reads again to see whether it worked."
+	u.Why = fmt.Sprintf("%s sends %s.", rule.Name, operations(plan))
+	if err := u.Note("repair", repair.StartedBy, u.Why); err != nil {
+		return err
+	}
+	return h.intend(u, 0)
+}
+
+func (h *heal) addRepair(u *store.Update, rule *rules.Rule, plan rules.Plan, repair store.Repair) (store.Repair, error) {
+	text, err := json.Marshal(plan)
+	if err != nil {
+		return repair, fmt.Errorf("write the plan: %w", err)
+	}
+	repair.Rule, repair.RuleVersion, repair.State, repair.Plan = rule.Name, rule.Version, h.look.Verdict.Name, text
+	return u.AddRepair(repair)
+}
+
+// intend writes the intent of a step: the first time with the bytes and the
+// key that it keeps for life, afterwards with those again.
+func (h *heal) intend(u *store.Update, number int) error {
+	step, known := h.step(number)
+	if !known {
+		planned := h.plan.Steps[number]
+		index, _ := h.Schema.Service(planned.Service)
+		key := h.Store.Key(h.repair.ID, number)
+		request, err := h.Connectors[index].Prepare(connectors.Call{Operation: planned.Operation, ID: u.Customer, Arguments: planned.Arguments,
+			Key: key, Version: h.look.View.Records[index].Version})
+		if err != nil {
+			return fmt.Errorf("prepare %s.%s: %w", planned.Service, planned.Operation, err)
+		}
+		text, err := json.Marshal(request)
+		if err != nil {
+			return fmt.Errorf("write the request: %w", err)
+		}
+		step = store.Step{Repair: h.repair.ID, Number: number, Service: planned.Service, Operation: planned.Operation, Key: key, Request: text, IntentAt: h.Now()}
+	}
+	step.Sent++
+	step.Outcome, step.OutcomeAt = amend.Unsettled, time.Time{}
+	if known {
+		h.steps[number] = step
+	} else {
+		h.steps = append(h.steps, step)
+	}
+	return u.Intent(step)
+}
+
+func (h *heal) step(number int) (store.Step, bool) {
+	if number < len(h.steps) {
+		return h.steps[number], true
+	}
+	return store.Step{}, false
+}
+
+// send puts the newest intent on the wire, once, and writes the outcome. The
+// call must end before the lease does.
+func (h *heal) send(ctx context.Context) error {
+	step := h.current()
+	var request connectors.Request
+	if err := json.Unmarshal(step.Request, &request); err != nil {
+		return fmt.Errorf("read the request of %s: %w", step.Repair, err)
+	}
+	index, _ := h.Schema.Service(step.Service)
+	call, cancel := context.WithDeadline(ctx, h.lease.Until.Add(-leaseMargin))
+	defer cancel()
+	answer := h.Connectors[index].Send(call, request)
+	step.Outcome, step.OutcomeAt, step.Status, step.Detail = answer.Outcome, h.Now(), answer.Status, answer.Detail
+	// The outcome is written even where the context has ended meanwhile: what
+	// is known now must not be forgotten.
+	return h.update(context.WithoutCancel(ctx), func(u *store.Update) error {
+		if err := u.Outcome(step); err != nil {
+			return err
+		}
+		return u.Note("answer", store.Amend, fmt.Sprintf("%s.%s: %s%s", step.Service, step.Operation, step.Outcome, parenthesis(answer.Detail)))
+	})
+}
+
+func parenthesis(text string) string {
+	if text == "" {
+		return "."
+	}
+	return " (" + text + ")."
+}
+
+// current is the step that is under way.
+func (h *heal) current() store.Step {
+	for _, s := range h.steps {
+		if s.ProvedAt.IsZero() {
+			return s
+		}
+	}
+	return h.steps[len(h.steps)-1]
+}
+
+// goOn takes an open repair further: what was sent is settled by reading.
+func (h *heal) goOn(ctx context.Context) (done bool, err error) {
+	act := false
+	err = h.update(ctx, func(u *store.Update) error {
+		act, done, err = h.settle(u)
+		if err != nil || act || done || len(h.requests) > 0 {
+			return err
+		}
+		// The reading that showed the effect was made after it: what follows
+		// from it can be decided at once.
+		done, err = h.decide(ctx, u)
+		act = !done
+		return err
+	})
+	if err != nil || done || !act {
+		return done, err
+	}
+	return false, h.send(ctx)
+}
+
+// settle decides what this reading says of the open repair. act: an intent was
+// written and is to be sent. done: the case was let go. Neither: another turn.
+func (h *heal) settle(u *store.Update) (act, done bool, err error) {
+	number := slices.IndexFunc(h.steps, func(s store.Step) bool { return s.ProvedAt.IsZero() })
+	if number < 0 {
+		return h.following(u)
+	}
+	step, planned := h.steps[number], h.plan.Steps[number]
+	switch h.proved(planned) {
+	case conditions.True:
+		if err := u.Proved(step.Repair, number); err != nil {
+			return false, false, err
+		}
+		h.steps[number].ProvedAt = h.Now()
+		return h.following(u)
+	case conditions.Undecided, conditions.Erred:
+		return false, true, h.waitIn(u, h.Now().Add(unseenWait), "unseen", fmt.Sprintf("Whether %s.%s worked can't be seen: %s.", step.Service, step.Operation, h.unseenIn(step.Service)))
+	case conditions.False:
+	}
+	return h.notShown(u, step)
+}
+
+func (h *heal) unseenIn(service string) string {
+	index, _ := h.Schema.Service(service)
+	return h.reason(h.look.View, []int{index})
+}
+
+// proved asks the operation's own condition where it has one, else compares
+// every expected field.
+func (h *heal) proved(planned rules.PlannedStep) conditions.Truth {
+	if rule := h.Rules.Rule(h.plan.Rule); rule != nil {
+		for _, s := range rule.Steps {
+			if s.Shown != nil && s.Name == planned.Service+"."+planned.Operation {
+				return s.Shown.Eval(h.look.Scope).Truth
+			}
+		}
+	}
+	return planned.Proved(h.look.View, h.Schema)
+}
+
+// following goes on after every step so far is proved: with the next step, or
+// with the end of the repair.
+func (h *heal) following(u *store.Update) (act, done bool, err error) {
+	if len(h.steps) < len(h.plan.Steps) {
+		return true, false, h.intend(u, len(h.steps))
+	}
+	rule := h.Rules.Rule(h.plan.Rule)
+	if rule != nil && slices.Contains(rule.From, h.look.Verdict.Name) {
+		// The effect is shown and yet the customer is where they were: the rule
+		// doesn't do what it says.
+		return false, true, h.giveUp(u, "no_effect", fmt.Sprintf("%s did what it does, and the customer is still %s.", h.plan.Rule, h.look.Verdict.Name))
+	}
+	if err := u.SetRepair(h.repair.ID, store.RepairDone); err != nil {
+		return false, false, err
+	}
+	if err := u.Note("proved", store.Amend, fmt.Sprintf("Reading again shows what %s did.", h.plan.Rule)); err != nil {
+		return false, false, err
+	}
+	h.repair = store.Repair{}
+	u.Attempts = 0
+	return false, false, u.Fire(lifecycle.Advance)
+}
+
+// notShown decides about a step that was sent and whose effect a reading
+// doesn't show.
+func (h *heal) notShown(u *store.Update, step store.Step) (act, done bool, err error) {
+	_, service := h.Schema.Service(step.Service)
+	operation := service.Operation(step.Operation)
+	if operation == nil {
+		return false, true, h.giveUp(u, "gone", fmt.Sprintf("%s.%s is no longer declared, and what was sent isn't settled.", step.Service, step.Operation))
+	}
+	rule := h.Rules.Rule(h.plan.Rule)
+	name := step.Service + "." + step.Operation
+	switch step.Outcome {
+	case amend.Refused:
+		return h.refused(u, step)
+	case amend.Failed:
+		return h.again(u, step, rule, operation, name+" failed"+parenthesis(step.Detail))
+	case amend.Done, amend.Unsettled:
+	}
+	// The effect may take a while to be seen; until then absence isn't believed.
+	if until := step.SentAt.Add(operation.Within); operation.Within > 0 && h.Now().Before(until) {
+		return false, true, h.waitIn(u, h.peekAgain(step, until), "verifying", fmt.Sprintf("%s may take %s to be seen.", name, short(operation.Within)))
+	}
+	if step.Outcome == amend.Done {
+		return h.lied(u, step, rule)
+	}
+	if operation.Repeat.How == amend.RepeatNever {
+		return false, true, h.giveUp(u, "unsettled", fmt.Sprintf("%s may have happened or not, and must never be repeated.", name))
+	}
+	return h.again(u, step, rule, operation, "Nobody knows whether "+name+" happened"+parenthesis(step.Detail))
+}
+
+// firstPeek is the first wait for an effect that takes its time; each further
+// one is as long as all before it.
+const firstPeek = 100 * time.Millisecond
+
+func (h *heal) peekAgain(step store.Step, until time.Time) time.Time {
+	next := h.Now().Add(max(firstPeek, h.Now().Sub(step.SentAt)))
+	if next.After(until) {
+		return until
+	}
+	return next
+}
+
+// lied handles a service that said yes and shows nothing: it is read again a
+// few times, and never asked again.
+func (h *heal) lied(u *store.Update, step store.Step, rule *rules.Rule) (act, done bool, err error) {
+	u.Attempts++
+	why := fmt.Sprintf("%s.%s was answered with yes, and reading doesn't show it.", step.Service, step.Operation)
+	if rule == nil || u.Attempts >= rule.Attempts {
+		return false, true, h.giveUp(u, "not_shown", why)
+	}
+	return false, true, h.waitIn(u, h.Now().Add(rule.Backoff.After(u.Attempts)), "not_shown", why)
+}
+
+// refused ends a repair that the service said no to. If the record changed
+// meanwhile (412), somebody else was first: the next reading plans anew.
+func (h *heal) refused(u *store.Update, step store.Step) (act, done bool, err error) {
+	moved := h.look.Verdict.Name != h.repair.State
+	if step.Status != preconditionFailed && !moved {
+		return false, true, h.giveUp(u, "refused", fmt.Sprintf("%s.%s was refused%s", step.Service, step.Operation, parenthesis(step.Detail)))
+	}
+	return h.abandon(u, "Somebody else changed the customer meanwhile.")
+}
+
+// preconditionFailed is HTTP's status for "it has changed since you read it".
+const preconditionFailed = 412
+
+// abandon ends a repair that no longer fits and lets the next turn decide
+// afresh.
+func (h *heal) abandon(u *store.Update, why string) (act, done bool, err error) {
+	if err := u.SetRepair(h.repair.ID, store.RepairFailed); err != nil {
+		return false, false, err
+	}
+	h.repair = store.Repair{}
+	u.Attempts++
+	if err := u.Note("abandoned", store.Amend, why); err != nil {
+		return false, false, err
+	}
+	return false, false, u.Fire(lifecycle.Advance)
+}
+
+// again sends a step once more, with the same key and the same bytes: after a
+// backoff, inside the window in which the service remembers the key, and only
+// while the customer is still where the repair was planned.
+func (h *heal) again(u *store.Update, step store.Step, rule *rules.Rule, operation *amend.Operation, why string) (act, done bool, err error) {
+	name := step.Service + "." + step.Operation
+	if h.look.Verdict.Name != h.repair.State {
+		return h.abandon(u, fmt.Sprintf("The customer is %s now; %s is not sent again.", h.look.Verdict.Name, name))
+	}
+	if rule == nil || step.Sent >= rule.Attempts {
+		return false, true, h.giveUp(u, "attempts", fmt.Sprintf("%s It was sent %d times.", why, step.Sent))
+	}
+	if repeat := operation.Repeat; repeat.How == amend.RepeatByKey && h.Now().After(step.IntentAt.Add(repeat.Window*9/10)) {
+		return false, true, h.giveUp(u, "key_window", fmt.Sprintf("%s may no longer be repeated: the service forgets the key after %s.", name, short(repeat.Window)))
+	}
+	if next := step.OutcomeKnown().Add(rule.Backoff.After(step.Sent)); h.Now().Before(next) {
+		return false, true, h.waitIn(u, next, "backoff", why)
+	}
+	// What was sent once counts as one repair; only standing pauses and a whole
+	// view are asked again.
+	if d := h.mayResend(rule); !d.Go() {
+		return false, true, h.waitIn(u, d.Until, string(d.Reason), d.Say+".")
+	}
+	if err := u.Note("again", store.Amend, fmt.Sprintf("%s is sent again with the same key.", name)); err != nil {
+		return false, false, err
+	}
+	return true, false, h.intend(u, step.Number)
+}
+
+func (h *heal) mayResend(rule *rules.Rule) rules.Decision {
+	return rules.GuardAgain(rules.Facts{Now: h.Now(), Rule: rule, ByPerson: true, Windows: h.Windows, View: h.look.View, Schema: h.Schema, Rests: h.restsOn(rule)})
+}
+
+// giveUp ends the repair and calls a person.
+func (h *heal) giveUp(u *store.Update, reason, why string) error {
+	if err := u.SetRepair(h.repair.ID, store.RepairFailed); err != nil {
+		return err
+	}
+	return h.escalate(u, reason, why)
+}

@@ -1,0 +1,243 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"amend/lifecycle"
+	"amend/rules"
+	"amend/store"
+)
+
+// update writes to the case, and wakes the customer where the case asks for
+// another look.
+func (h *heal) update(ctx context.Context, change func(*store.Update) error) error {
+	var wake time.Time
+	err := h.Store.Update(ctx, h.lease, func(u *store.Update) error {
+		if err := h.awake(u); err != nil {
+			return err
+		}
+		if err := change(u); err != nil {
+			return err
+		}
+		wake = time.Time{}
+		if u.Released() {
+			wake = u.WakeAt
+		}
+		return nil
+	})
+	if err == nil && !wake.IsZero() {
+		h.Queue.Wake(h.lease.Customer, wake)
+	}
+	return err
+}
+
+// awake takes a waiting case up again: whatever happens to it next, its time
+// has come.
+func (h *heal) awake(u *store.Update) error {
+	switch {
+	case u.Status != lifecycle.Waiting:
+		return nil
+	case h.repair.Status == store.RepairOpen:
+		return u.Fire(lifecycle.Resume)
+	}
+	return u.Fire(lifecycle.Look)
+}
+
+// wait lets the case go until a time.
+func (h *heal) wait(ctx context.Context, until time.Time, reason, why string) error {
+	return h.update(ctx, func(u *store.Update) error { return h.waitIn(u, until, reason, why) })
+}
+
+// waitIn makes the case wait, within an update. A case that people have stays
+// theirs. The timeline tells a reason once, not at every look.
+func (h *heal) waitIn(u *store.Update, until time.Time, reason, why string) error {
+	if until.IsZero() {
+		return fmt.Errorf("a case can't wait without a time: %s", why)
+	}
+	if err := h.answer(u, why); err != nil {
+		return err
+	}
+	if u.Status == lifecycle.Escalated || u.Status == lifecycle.Proposed {
+		u.Release(until)
+		return nil
+	}
+	if err := u.Fire(lifecycle.Wait); err != nil {
+		return err
+	}
+	if u.Reason != reason {
+		if err := u.Note("waiting", "amend", why); err != nil {
+			return err
+		}
+	}
+	u.Reason, u.Why, u.Next = reason, why, "amend looks again."
+	u.Release(until)
+	return nil
+}
+
+// answer ends what people asked for when the case is let go: a look was taken,
+// and a rule that could not be started until now is not started later, when
+// nobody thinks of it any more.
+func (h *heal) answer(u *store.Update, why string) error {
+	for _, q := range h.requests {
+		result := "looked: " + h.look.Verdict.Name
+		if q.Kind == store.AskStart {
+			result = "refused: " + why
+		}
+		if err := u.Take(q.ID, result); err != nil {
+			return err
+		}
+	}
+	h.requests = nil
+	return nil
+}
+
+// letGo gives the case back as it is, to be looked at again at once.
+func (h *heal) letGo(ctx context.Context) error {
+	err := h.Store.Update(ctx, h.lease, func(u *store.Update) error {
+		u.Release(h.Now())
+		return nil
+	})
+	if errors.Is(err, store.ErrLost) {
+		return nil
+	}
+	return err
+}
+
+// escalate calls a person. The incident and its message are part of the same
+// transaction.
+func (h *heal) escalate(u *store.Update, reason, why string) error {
+	if err := h.answer(u, why); err != nil {
+		return err
+	}
+	if err := u.Fire(lifecycle.Escalate); err != nil {
+		return err
+	}
+	u.Reason, u.Why, u.Next = reason, why, "It waits for a person."
+	if err := h.incident(u); err != nil {
+		return err
+	}
+	u.Release(time.Time{})
+	return u.Note("escalated", "amend", why)
+}
+
+// propose writes a repair down and asks people.
+func (h *heal) propose(u *store.Update, rule *rules.Rule, plan rules.Plan) error {
+	if err := h.answer(u, "people are asked about another repair."); err != nil {
+		return err
+	}
+	if err := u.Fire(lifecycle.Propose); err != nil {
+		return err
+	}
+	if _, err := h.addRepair(u, rule, plan, store.Repair{Status: store.RepairProposed, StartedBy: "amend"}); err != nil {
+		return err
+	}
+	u.Reason, u.Next = "approval", fmt.Sprintf("It waits for %s to agree.", people(rule.Approvers))
+	u.Why = fmt.Sprintf("%s would %s; people must agree first.", rule.Name, operations(plan))
+	if err := h.incident(u); err != nil {
+		return err
+	}
+	u.Release(time.Time{})
+	return u.Note("proposed", "amend", u.Why)
+}
+
+func people(n int) string {
+	if n == 1 {
+		return "one person"
+	}
+	return fmt.Sprintf("%d people", n)
+}
+
+func operations(plan rules.Plan) string {
+	var all []string
+	for _, s := range plan.Steps {
+		all = append(all, s.Service+"."+s.Operation)
+	}
+	return strings.Join(all, ", ")
+}
+
+// incident opens the case's incident.
+func (h *heal) incident(u *store.Update) error {
+	incident := store.Incident{CaseID: u.ID, Customer: u.Customer, Cause: "case/" + u.ID, Severity: "normal", State: u.State, Rule: u.Rule,
+		Why: u.Why, Next: u.Next, Since: u.Since, DueAt: u.DueAt}
+	if rule := h.Rules.Rule(u.Rule); rule != nil {
+		incident.RuleVersion = rule.Version
+	}
+	if u.Attempts > 0 {
+		incident.Tried = fmt.Sprintf("%s, %d times", u.Rule, u.Attempts)
+	}
+	if state := h.look.Verdict.State; state != nil {
+		incident.Severity, incident.About, incident.Target = string(state.Severity), state.About, state.Escalate.To
+		incident.Tell = h.look.Tell()
+	}
+	opened, err := u.Escalate(incident)
+	u.Incident = opened.ID
+	return err
+}
+
+// brake opens one incident for a rule that holds everything back.
+func (h *heal) brake(u *store.Update, rule *rules.Rule, why string) error {
+	_, err := u.Escalate(store.Incident{Cause: "share/" + rule.Name, Severity: "high", State: u.State, Rule: rule.Name, RuleVersion: rule.Version,
+		About: "The rule has stopped.", Why: why + ".", Next: "It goes on by itself when fewer customers are affected.", Since: h.Now()})
+	return err
+}
+
+// close ends a case whose customer is gone.
+func (h *heal) close(u *store.Update, reason, why string) error {
+	if err := u.Fire(lifecycle.Close); err != nil {
+		return err
+	}
+	return h.end(u, store.EndedByItself, reason, why)
+}
+
+// end writes the end of a case: its incident is resolved, and what people
+// asked for has become moot.
+func (h *heal) end(u *store.Update, by, reason, why string) error {
+	u.Reason, u.Why, u.Next, u.State = reason, why, "Nothing.", h.look.Verdict.Name
+	if h.repair.Status == store.RepairProposed {
+		if err := u.SetRepair(h.repair.ID, store.RepairVoid); err != nil {
+			return err
+		}
+	}
+	for _, q := range h.requests {
+		if err := u.Take(q.ID, why); err != nil {
+			return err
+		}
+	}
+	if u.Incident != "" {
+		outcome := "healed"
+		if u.Status == lifecycle.Closed {
+			outcome = "closed"
+		}
+		if err := u.Resolve(u.Incident, outcome); err != nil {
+			return err
+		}
+	}
+	u.End(by)
+	return u.Note(string(u.Status), "amend", why)
+}
+
+// errorText says why no state fits.
+func errorText(err error) string {
+	if err == nil {
+		return "every condition is false"
+	}
+	return err.Error()
+}
+
+// short writes a duration as people do: 5m, 2h, 3d.
+func short(d time.Duration) string {
+	if day := 24 * time.Hour; d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
+}

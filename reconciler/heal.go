@@ -1,0 +1,405 @@
+package reconciler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"amend"
+	"amend/conditions"
+	"amend/lifecycle"
+	"amend/rules"
+	"amend/states"
+	"amend/store"
+)
+
+// turnLimit bounds how many times one heal reads and acts before it lets go: a
+// customer that keeps moving waits for its next wake-up.
+const turnLimit = 20
+
+// Heal works on one customer, as far as it goes now. Each turn reads every
+// service again and ends in one of these ways:
+//
+//   - coherent, no repair open: the case is healed.
+//   - nobody: the customer is gone, the case is closed.
+//   - a repair's effect is shown: the next step, or the next state's rule.
+//   - a rule may act: intent, one request, outcome, and another turn that
+//     reads whether it worked.
+//   - not now (settling, backing off, limited, unseen): waiting, always with a
+//     time and a reason.
+//   - people are asked first: proposed, always with an incident.
+//   - no rule acts, or the rule gave up: escalated, always with an incident.
+//
+// Whoever else holds the case makes Heal return at once. An error leaves the
+// case as the last committed write left it; it is found again when the lease
+// ends.
+func (e *Engine) Heal(ctx context.Context, customer string) error {
+	e.setDefaults()
+	requests, err := e.Store.OpenRequests(ctx, customer)
+	if err != nil {
+		return err
+	}
+	lease, claimed, err := e.Store.Claim(ctx, customer, e.LeaseFor)
+	if err == nil && !claimed && len(requests) > 0 {
+		lease, claimed, err = e.openFor(ctx, customer, requests)
+	}
+	if err != nil || !claimed {
+		return err
+	}
+	h := &heal{Engine: e, lease: lease, requests: requests}
+	err = h.run(ctx)
+	if errors.Is(err, store.ErrLost) {
+		return nil // somebody else goes on
+	}
+	if ctx.Err() != nil {
+		// The process ends: whoever comes next need not wait for the lease.
+		return h.letGo(context.WithoutCancel(ctx))
+	}
+	return err
+}
+
+func (h *heal) run(ctx context.Context) error {
+	if busy, err := h.stillBusy(ctx); err != nil || busy {
+		return err
+	}
+	for range turnLimit {
+		done, err := h.turn(ctx)
+		if err != nil || done {
+			return err
+		}
+	}
+	return h.wait(ctx, h.Now().Add(time.Second), "busy", "It kept changing while amend looked.")
+}
+
+// stillBusy lets a case go again that waits for a limit of its rule which is
+// still reached: reading every service to find that out would cost them calls.
+func (h *heal) stillBusy(ctx context.Context) (busy bool, err error) {
+	c, open, err := h.Store.OpenCase(ctx, h.lease.Customer)
+	rule := h.Rules.Rule(c.Rule)
+	limited := c.Reason == string(rules.AtOnce) || c.Reason == string(rules.PerHour)
+	if err != nil || !open || rule == nil || !limited || c.Status != lifecycle.Waiting || len(h.requests) > 0 {
+		return false, err
+	}
+	err = h.update(ctx, func(u *store.Update) error {
+		load, err := u.Load(rule.Name, nil)
+		if err != nil {
+			return err
+		}
+		d := rules.Rates(rules.Facts{Now: h.Now(), Rule: rule, Open: load.Open, LastHour: load.LastHour})
+		if busy = !d.Go(); !busy {
+			return nil
+		}
+		return h.waitIn(u, d.Until, string(d.Reason), d.Say+".")
+	})
+	return busy, err
+}
+
+// openFor opens a case for what a person asked of a customer who has none. A
+// mere look at a coherent customer opens none.
+func (e *Engine) openFor(ctx context.Context, customer string, requests []store.Request) (store.Lease, bool, error) {
+	look := e.Look(ctx, customer)
+	wanted := ""
+	for _, q := range requests {
+		if q.Kind == store.AskStart {
+			wanted = q.ID
+		}
+	}
+	incoherent := look.Verdict.Name != states.Nobody && look.Verdict.Name != states.Unseen &&
+		!look.Verdict.Coherent(look.Verdict.Since(look.Scope, e.Now()), e.Now())
+	if wanted == "" && !incoherent {
+		for _, q := range requests {
+			if err := e.Store.TakeRequest(ctx, q.ID, "looked: "+look.Verdict.Name); err != nil {
+				return store.Lease{}, false, err
+			}
+		}
+		return store.Lease{}, false, nil
+	}
+	if err := e.Store.OpenFor(ctx, customer, look.Verdict.Name); err != nil {
+		return store.Lease{}, false, err
+	}
+	return e.Store.Claim(ctx, customer, e.LeaseFor)
+}
+
+// heal is one worker's hold on one case.
+type heal struct {
+	*Engine
+	lease    store.Lease
+	requests []store.Request // what people asked for and nobody has carried out
+
+	look   states.Look  // of this turn
+	repair store.Repair // the one that is open, if any
+	plan   rules.Plan
+	steps  []store.Step
+}
+
+// turn reads everything once and takes one decision; true where the case was
+// let go.
+func (h *heal) turn(ctx context.Context) (bool, error) {
+	if h.lease.Until.Sub(h.Now()) < h.LeaseFor/2 {
+		if err := h.Store.Renew(ctx, &h.lease, h.LeaseFor); err != nil {
+			return false, err
+		}
+	}
+	reads, cancel := context.WithDeadline(ctx, h.lease.Until.Add(-leaseMargin))
+	defer cancel()
+	h.look = h.Look(reads, h.lease.Customer)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	open, err := h.load(ctx)
+	if err != nil {
+		return false, err
+	}
+	if open && h.repair.Status == store.RepairOpen {
+		return h.goOn(ctx)
+	}
+	return h.consider(ctx)
+}
+
+// load finds the case's repair that is open or proposed.
+func (h *heal) load(ctx context.Context) (bool, error) {
+	repair, open, err := h.Store.OpenRepair(ctx, h.lease.CaseID)
+	if err != nil || !open {
+		h.repair, h.plan, h.steps = store.Repair{}, rules.Plan{}, nil
+		return false, err
+	}
+	h.repair, h.plan = repair, rules.Plan{}
+	if err := json.Unmarshal(repair.Plan, &h.plan); err != nil {
+		return false, fmt.Errorf("read the plan of %s: %w", repair.ID, err)
+	}
+	h.steps, err = h.Store.Steps(ctx, repair.ID)
+	return true, err
+}
+
+// consider decides what to do for a customer on whom no repair is under way.
+func (h *heal) consider(ctx context.Context) (bool, error) {
+	if request, asked := h.asked(); asked {
+		return h.startAsked(ctx, request)
+	}
+	var done bool
+	err := h.update(ctx, func(u *store.Update) (err error) {
+		done, err = h.decide(ctx, u)
+		return err
+	})
+	if err != nil || done {
+		return done, err
+	}
+	// The intent is committed; only now may anything be sent.
+	return false, h.send(ctx)
+}
+
+// judged reports whether this reading says where the customer is.
+func (h *heal) judged() bool {
+	return h.look.Verdict.Name != states.Unseen && h.look.Verdict.Name != states.Nobody
+}
+
+// unseenWait is how long a case waits for a service that can't be read.
+const unseenWait = 10 * time.Second
+
+// decide takes the one decision on a customer without an open repair, within
+// the transaction that makes it true. It is false where a step is to be sent.
+func (h *heal) decide(ctx context.Context, u *store.Update) (bool, error) {
+	verdict := h.look.Verdict
+	switch verdict.Name {
+	case states.Nobody:
+		return true, h.close(u, "gone", "Nobody knows this customer any more.")
+	case states.Unseen:
+		return true, h.waitIn(u, h.Now().Add(unseenWait), "unseen", "It can't be judged: "+h.reason(h.look.View, verdict.Needs)+".")
+	}
+	if err := h.arrive(u); err != nil {
+		return true, err
+	}
+	since := verdict.Since(h.look.Scope, u.Since)
+	if verdict.Coherent(since, h.Now()) {
+		return true, h.coherent(u, since)
+	}
+	if u.Status == lifecycle.Escalated || u.Status == lifecycle.Proposed {
+		u.Release(time.Time{})
+		return true, h.answer(u, "people have it.")
+	}
+	if verdict.Name == states.Unknown {
+		return true, h.escalate(u, "unknown", "No state fits: "+errorText(verdict.Err)+".")
+	}
+	if verdict.Overdue(since, h.Now()) {
+		return true, h.escalate(u, "overdue", fmt.Sprintf("It has been %s for longer than %s.", verdict.Name, short(verdict.State.For)))
+	}
+	rule := h.Rules.For(verdict.Name)
+	if rule == nil || rule.Mode == rules.Observe {
+		return true, h.nobodyActs(u, rule, since)
+	}
+	u.Rule = rule.Name
+	if u.Attempts >= rule.Attempts {
+		return true, h.escalate(u, "attempts", fmt.Sprintf("%s was tried %d times without success.", rule.Name, u.Attempts))
+	}
+	return h.take(ctx, u, rule, since)
+}
+
+// arrive brings the case up to the state that this reading shows. A customer
+// who has moved on starts afresh: what was proposed is void, and what a person
+// had is over.
+func (h *heal) arrive(u *store.Update) error {
+	verdict := h.look.Verdict
+	if u.State == verdict.Name {
+		u.Looks++
+		return nil
+	}
+	if err := u.Note("state", "amend", fmt.Sprintf("Now %s, was %s.", verdict.Name, u.State)); err != nil {
+		return err
+	}
+	u.State, u.Looks, u.Attempts, u.Rule = verdict.Name, 1, 0, ""
+	u.Since = verdict.Since(h.look.Scope, h.Now())
+	u.DueAt = time.Time{}
+	if verdict.State != nil && verdict.State.Promise > 0 {
+		u.DueAt = u.Since.Add(verdict.State.Promise)
+	}
+	if h.repair.Status == store.RepairProposed {
+		if err := u.SetRepair(h.repair.ID, store.RepairVoid); err != nil {
+			return err
+		}
+	}
+	switch u.Status {
+	case lifecycle.Proposed:
+		return h.leave(u, lifecycle.Withdraw, "What was proposed no longer fits.")
+	case lifecycle.Escalated:
+		return h.leave(u, lifecycle.Reconsider, "The customer is in another state now.")
+	case lifecycle.Watching, lifecycle.Healing, lifecycle.Waiting, lifecycle.Healed, lifecycle.Closed:
+	}
+	return nil
+}
+
+// leave takes a case out of people's hands and closes its incident.
+func (h *heal) leave(u *store.Update, event lifecycle.Event, why string) error {
+	if err := u.Fire(event); err != nil {
+		return err
+	}
+	if u.Incident != "" {
+		if err := u.Resolve(u.Incident, "closed"); err != nil {
+			return err
+		}
+		u.Incident = ""
+	}
+	u.Reason, u.Why = "moved", why
+	return nil
+}
+
+// coherent ends the case, or goes on counting where the state is coherent for
+// a time only that no field tells.
+func (h *heal) coherent(u *store.Update, since time.Time) error {
+	state := h.look.Verdict.State
+	if state.For > 0 && state.Since == nil {
+		return h.waitIn(u, since.Add(state.For), "counting", fmt.Sprintf("%s is in order for %s at most.", state.Name, short(state.For)))
+	}
+	if err := u.Fire(lifecycle.Heal); err != nil {
+		return err
+	}
+	by, err := u.RepairedBy()
+	if err != nil {
+		return err
+	}
+	text := "Reading every service again shows it in order."
+	if by == store.EndedByItself {
+		text = "It is in order again without a repair."
+	}
+	return h.end(u, by, "healed", text)
+}
+
+// nobodyActs handles a state out of which no rule leads by itself.
+func (h *heal) nobodyActs(u *store.Update, rule *rules.Rule, since time.Time) error {
+	state := h.look.Verdict.State
+	if until := since.Add(state.Settle); state.Settle > 0 && h.Now().Before(until) {
+		return h.waitIn(u, until, string(rules.Settling), fmt.Sprintf("It must have been so for %s.", short(state.Settle)))
+	}
+	if rule != nil {
+		u.Rule = rule.Name
+		return h.escalate(u, "observe", fmt.Sprintf("%s would repair it, but only observes.", rule.Name))
+	}
+	return h.escalate(u, "no_rule", "No rule repairs this state; a person is needed.")
+}
+
+// take follows a rule: asks the guards, writes the plan and the intent.
+func (h *heal) take(ctx context.Context, u *store.Update, rule *rules.Rule, since time.Time) (bool, error) {
+	decision, err := h.guard(u, rule, since, false)
+	if err != nil {
+		return true, err
+	}
+	if !decision.Go() {
+		if decision.Reason == rules.Share {
+			if err := h.brake(u, rule, decision.Say); err != nil {
+				return true, err
+			}
+		}
+		return true, h.waitIn(u, decision.Until, string(decision.Reason), decision.Say+".")
+	}
+	plan, err := rule.Plan(h.look.Scope, h.Schema)
+	if err == nil {
+		_, err = h.Preview(h.look.View, plan)
+	}
+	if err != nil {
+		return true, h.escalate(u, "plan", "The repair can't be computed: "+err.Error()+".")
+	}
+	if rule.Mode == rules.Approve {
+		return true, h.propose(u, rule, plan)
+	}
+	return false, h.start(u, rule, plan, store.Repair{StartedBy: "amend"})
+}
+
+// guard asks every guard, with counts that nothing can change before the
+// decision is written.
+func (h *heal) guard(u *store.Update, rule *rules.Rule, since time.Time, byPerson bool) (rules.Decision, error) {
+	load, err := u.Load(rule.Name, rule.From)
+	if err != nil {
+		return rules.Decision{}, err
+	}
+	customers, err := u.Customers()
+	if err != nil {
+		return rules.Decision{}, err
+	}
+	settle := time.Duration(0)
+	if state := h.look.Verdict.State; state != nil {
+		settle = state.Settle
+	}
+	return rules.Guard(rules.Facts{Now: h.Now(), Rule: rule, ByPerson: byPerson, Windows: h.Windows, View: h.look.View, Schema: h.Schema,
+		Rests: h.restsOn(rule), Since: since, Settle: settle, Looks: u.Looks, Customers: customers,
+		InState: load.InStates, Open: load.Open, LastHour: load.LastHour}), nil
+}
+
+// restsOn lists the services that the decision rests on: what the conditions
+// up to the customer's state read, and what the rule calls.
+func (h *heal) restsOn(rule *rules.Rule) []int {
+	seen := make([]bool, len(h.Schema.Services))
+	for i := range h.Machine.States {
+		for _, r := range h.Machine.States[i].When.Reads() {
+			if r.Service >= 0 && h.decided(r) {
+				seen[r.Service] = true
+			}
+		}
+		if h.Machine.States[i].Name == h.look.Verdict.Name {
+			break
+		}
+	}
+	for _, s := range rule.Steps {
+		seen[s.Service] = true
+		for _, a := range s.Arguments {
+			for _, r := range a.Value.Reads() {
+				if r.Service >= 0 {
+					seen[r.Service] = true
+				}
+			}
+		}
+	}
+	var rests []int
+	for i := range seen {
+		if seen[i] {
+			rests = append(rests, i)
+		}
+	}
+	return rests
+}
+
+// decided reports whether a reading took part in the decision: a condition can
+// be false whatever an unseen record would say, and then doesn't rest on it.
+func (h *heal) decided(r conditions.Reference) bool {
+	return h.look.View.Records[r.Service].Presence != amend.Unseen
+}

@@ -1,0 +1,181 @@
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"amend"
+	"amend/connectors"
+)
+
+// stream is one service's list, page by page and in key order. The next page
+// is fetched while this one is used, so memory holds two pages of each service
+// whatever the number of customers.
+type stream struct {
+	service int
+	source  bool // its customers are looked at; others only add to them
+	pages   chan fetched
+	page    []connectors.Keyed
+	last    string
+	failed  error
+	ended   bool
+}
+
+type fetched struct {
+	page connectors.Page
+	err  error
+}
+
+// errUnordered says that a list doesn't come in key order, so that it can't be
+// merged page by page.
+type errUnordered struct{ service int }
+
+// Error is part of error.
+func (e errUnordered) Error() string { return fmt.Sprintf("list %d is not in key order", e.service) }
+
+// open starts reading a list. A staged list is read to its end and sorted
+// first: that costs memory in the length of the list, and is done only for
+// lists that don't come in order.
+func openStream(ctx context.Context, c connectors.Connector, service int, source, staged bool) *stream {
+	s := &stream{service: service, source: source, pages: make(chan fetched, 1)}
+	if staged {
+		go s.stage(ctx, c)
+	} else {
+		go s.fetch(ctx, c)
+	}
+	return s
+}
+
+func (s *stream) fetch(ctx context.Context, c connectors.Connector) {
+	defer close(s.pages)
+	for cursor := ""; ; {
+		page, err := c.List(ctx, connectors.PageRequest{Cursor: cursor})
+		if err == nil && page.Next != "" && page.Next == cursor {
+			err = errors.New("the list goes round in circles: the next cursor is the one that was sent")
+		}
+		select {
+		case s.pages <- fetched{page, err}:
+		case <-ctx.Done():
+			return
+		}
+		if cursor = page.Next; cursor == "" || err != nil {
+			return
+		}
+	}
+}
+
+func (s *stream) stage(ctx context.Context, c connectors.Connector) {
+	defer close(s.pages)
+	var all []connectors.Keyed
+	inner := &stream{service: s.service, pages: make(chan fetched, 1)}
+	go inner.fetch(ctx, c)
+	for f := range inner.pages {
+		if f.err != nil {
+			s.pages <- f
+			return
+		}
+		all = append(all, f.page.Records...)
+	}
+	slices.SortStableFunc(all, func(a, b connectors.Keyed) int { return strings.Compare(a.ID, b.ID) })
+	s.pages <- fetched{page: connectors.Page{Records: all}}
+}
+
+// peek is the next customer of the list; false at its end, or after it failed.
+func (s *stream) peek(ctx context.Context) (string, bool) {
+	for len(s.page) == 0 {
+		if s.ended || s.failed != nil {
+			return "", false
+		}
+		select {
+		case f, more := <-s.pages:
+			s.page, s.failed, s.ended = f.page.Records, f.err, !more
+		case <-ctx.Done():
+			s.failed = ctx.Err()
+		}
+	}
+	return s.page[0].ID, true
+}
+
+// take gives the record of a customer whom peek has shown. A customer who is
+// listed twice can't be believed either time.
+func (s *stream) take(ctx context.Context, now time.Time) (amend.Record, error) {
+	head := s.page[0]
+	s.page = s.page[1:]
+	if head.ID <= s.last && s.last != "" {
+		return amend.Record{}, errUnordered{s.service}
+	}
+	s.last = head.ID
+	record := head.Record
+	for next, more := s.peek(ctx); more && next == head.ID; next, more = s.peek(ctx) {
+		s.page = s.page[1:]
+		record = amend.UnseenRecord(amend.Malformed, "the list holds this customer twice", now)
+	}
+	return record, nil
+}
+
+// merge walks several lists at once in key order and gives every customer of
+// a source with the records that the lists hold. A list that failed leaves the
+// records of its service unseen from there on.
+type merge struct {
+	streams []*stream
+	now     func() time.Time
+}
+
+// next fills the records of the next customer; false at the end.
+func (m *merge) next(ctx context.Context, records []amend.Record) (string, bool, error) {
+	for {
+		id, source := m.smallest(ctx)
+		if id == "" {
+			return "", false, ctx.Err()
+		}
+		at := m.now()
+		for _, s := range m.streams {
+			head, more := s.peek(ctx)
+			switch {
+			case more && head == id:
+				record, err := s.take(ctx, at)
+				if err != nil {
+					return "", false, err
+				}
+				records[s.service] = record
+			case !more && s.failed != nil:
+				records[s.service] = connectors.AsUnseen(s.failed).Record(at)
+			default:
+				records[s.service] = amend.Record{Presence: amend.Absent, ReadAt: at}
+			}
+		}
+		if source {
+			return id, true, nil
+		}
+	}
+}
+
+func (m *merge) smallest(ctx context.Context) (id string, source bool) {
+	for _, s := range m.streams {
+		head, more := s.peek(ctx)
+		if !more {
+			continue
+		}
+		if id == "" || head < id {
+			id, source = head, s.source
+		} else if head == id {
+			source = source || s.source
+		}
+	}
+	return id, source
+}
+
+// failed is the first source that could not be listed to its end: customers
+// may have been left out.
+func (m *merge) failed(schema *amend.Schema) error {
+	for _, s := range m.streams {
+		if s.source && s.failed != nil {
+			return fmt.Errorf("list %s: %w", schema.Services[s.service].Name, s.failed)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,235 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"amend"
+)
+
+// The statuses of a repair. Stored data: don't rename.
+const (
+	RepairProposed = "proposed" // written down, waits for people
+	RepairOpen     = "open"
+	RepairDone     = "done"   // every effect was shown by reading
+	RepairFailed   = "failed" // it gave up
+	RepairVoid     = "void"   // what it rested on changed before anything was sent
+)
+
+// Repair is one taking of one rule for one case.
+type Repair struct {
+	ID          string
+	CaseID      string
+	Customer    string
+	Rule        string
+	RuleVersion string
+	State       string // the customer's state when it was planned
+	Status      string
+	StartedBy   string
+	Reason      string          // the person's
+	Plan        json.RawMessage // written before anything is sent, never computed again
+	CreatedAt   time.Time
+	EndedAt     time.Time
+}
+
+// Step is one operation of a repair: what goes over the wire, and what became
+// of it.
+type Step struct {
+	Repair    string
+	Number    int
+	Service   string
+	Operation string
+	Key       string          // the idempotency key: one for life
+	Request   json.RawMessage // exactly what is sent
+	IntentAt  time.Time
+	Sent      int // how often
+	SentAt    time.Time
+	Outcome   amend.Outcome
+	OutcomeAt time.Time // zero: sent, and nothing known yet
+	Status    int       // HTTP status of the last answer
+	Detail    string
+	ProvedAt  time.Time // when a reading showed the effect
+}
+
+// Key is the idempotency key of a step: the same for every attempt, another
+// for every other step of every other repair of every other installation.
+func (s *Store) Key(repair string, step int) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%d", s.installation, repair, step))
+	return "amend-" + hex.EncodeToString(sum[:16])
+}
+
+const repairColumns = `id, case_id, customer, rule, rule_version, state, status, started_by, reason, plan, created_at, ended_at`
+
+func scanRepair(r row) (Repair, error) {
+	var p Repair
+	var created, ended int64
+	var plan string
+	err := r.Scan(&p.ID, &p.CaseID, &p.Customer, &p.Rule, &p.RuleVersion, &p.State, &p.Status, &p.StartedBy, &p.Reason, &plan, &created, &ended)
+	p.Plan, p.CreatedAt, p.EndedAt = json.RawMessage(plan), fromMicros(created), fromMicros(ended)
+	return p, err
+}
+
+const stepColumns = `repair, number, service, operation, key, request, intent_at, sent, sent_at, outcome, outcome_at, http_status, detail, proved_at`
+
+func scanStep(r row) (Step, error) {
+	var p Step
+	var intent, sent, outcomeAt, proved int64
+	var request, outcome string
+	err := r.Scan(&p.Repair, &p.Number, &p.Service, &p.Operation, &p.Key, &request, &intent, &p.Sent, &sent, &outcome, &outcomeAt, &p.Status, &p.Detail, &proved)
+	p.Request, p.Outcome = json.RawMessage(request), amend.ParseOutcome(outcome)
+	p.IntentAt, p.SentAt, p.OutcomeAt, p.ProvedAt = fromMicros(intent), fromMicros(sent), fromMicros(outcomeAt), fromMicros(proved)
+	return p, err
+}
+
+// Repairs lists the repairs of a case, oldest first.
+func (s *Store) Repairs(ctx context.Context, caseID string) ([]Repair, error) {
+	return query(ctx, s, scanRepair, `select `+repairColumns+` from repairs where case_id = $1 order by created_at, id`, caseID)
+}
+
+// Steps lists the steps of a repair, in order.
+func (s *Store) Steps(ctx context.Context, repair string) ([]Step, error) {
+	return query(ctx, s, scanStep, `select `+stepColumns+` from steps where repair = $1 order by number`, repair)
+}
+
+// OpenRepair finds the case's repair that is open or proposed.
+func (s *Store) OpenRepair(ctx context.Context, caseID string) (Repair, bool, error) {
+	return first(query(ctx, s, scanRepair, `select `+repairColumns+` from repairs where case_id = $1 and status in ('open', 'proposed') order by created_at limit 1`, caseID))
+}
+
+// Load is how busy a rule is.
+type Load struct {
+	Open     int // repairs that are open
+	LastHour int // repairs that were started within an hour
+	InStates int // open cases in the given states
+}
+
+// Load counts what limits and brakes judge. Inside an update nothing can start
+// between the count and the write.
+func (u *Update) Load(rule string, states []string) (Load, error) {
+	var l Load
+	err := u.tx.QueryRow(`select (select count(*) from repairs where rule = $1 and status = 'open' and case_id <> $3),
+			(select count(*) from repairs where rule = $1 and created_at > $2 and status <> 'proposed')`,
+		rule, micros(u.s.now().Add(-time.Hour)), u.ID).Scan(&l.Open, &l.LastHour)
+	if err != nil {
+		return l, fmt.Errorf("count repairs: %w", err)
+	}
+	for _, state := range states {
+		var n int
+		if err := u.tx.QueryRow(`select count(*) from cases where ended_at = 0 and state = $1`, state).Scan(&n); err != nil {
+			return l, fmt.Errorf("count cases: %w", err)
+		}
+		l.InStates += n
+	}
+	return l, nil
+}
+
+// Customers is the number of customers of the last full scan that ended, and
+// -1 where none has.
+func (u *Update) Customers() (int, error) {
+	n := -1
+	err := u.tx.QueryRow(`select customers from scans where kind = 'full' and status = 'done' order by started_at desc limit 1`).Scan(&n)
+	if errors.Is(err, sql.ErrNoRows) {
+		return -1, nil
+	}
+	return n, err
+}
+
+// AddRepair writes a new repair of this case.
+func (u *Update) AddRepair(p Repair) (Repair, error) {
+	p.ID, p.CaseID, p.Customer, p.CreatedAt = u.s.ids.New("rep"), u.ID, u.Customer, u.s.now()
+	_, err := u.tx.Exec(`insert into repairs (`+repairColumns+`) values (`+placeholders(12)+`)`, p.ID, p.CaseID, p.Customer, p.Rule, p.RuleVersion, p.State,
+		p.Status, p.StartedBy, p.Reason, string(p.Plan), micros(p.CreatedAt), 0)
+	if err != nil {
+		return p, fmt.Errorf("write the repair: %w", err)
+	}
+	return p, nil
+}
+
+// SetRepair changes where a repair stands; any status but open and proposed
+// ends it.
+func (u *Update) SetRepair(id, status string) error {
+	ended := int64(0)
+	if status != RepairOpen && status != RepairProposed {
+		ended = micros(u.s.now())
+	}
+	if _, err := u.tx.Exec(`update repairs set status = $2, ended_at = $3 where id = $1`, id, status, ended); err != nil {
+		return fmt.Errorf("write the repair: %w", err)
+	}
+	return nil
+}
+
+// Intent writes down what is about to be sent, before the first byte is. The
+// first time it fixes key and bytes for life; afterwards it only counts.
+func (u *Update) Intent(p Step) error {
+	_, err := u.tx.Exec(`insert into steps (`+stepColumns+`) values (`+placeholders(14)+`)
+		on conflict (repair, number) do update set sent = steps.sent + 1, sent_at = excluded.sent_at, outcome = 'unsettled', outcome_at = 0`,
+		p.Repair, p.Number, p.Service, p.Operation, p.Key, string(p.Request), micros(u.s.now()), 1, micros(u.s.now()), amend.Unsettled.String(), 0, 0, "", 0)
+	if err != nil {
+		return fmt.Errorf("write the intent: %w", err)
+	}
+	return nil
+}
+
+// Outcome writes down what became of the last sending of a step.
+func (u *Update) Outcome(p Step) error {
+	_, err := u.tx.Exec(`update steps set outcome = $3, outcome_at = $4, http_status = $5, detail = $6 where repair = $1 and number = $2`,
+		p.Repair, p.Number, p.Outcome.String(), micros(u.s.now()), p.Status, p.Detail)
+	if err != nil {
+		return fmt.Errorf("write the outcome: %w", err)
+	}
+	return nil
+}
+
+// Proved writes down that a reading showed a step's effect.
+func (u *Update) Proved(repair string, number int) error {
+	_, err := u.tx.Exec(`update steps set proved_at = $3, outcome = 'done' where repair = $1 and number = $2 and proved_at = 0`, repair, number, micros(u.s.now()))
+	if err != nil {
+		return fmt.Errorf("write the proof: %w", err)
+	}
+	return nil
+}
+
+// RepairedBy says who started the last repair of this case that was carried
+// out: EndedByRule, EndedByPerson, or EndedByItself where none was.
+func (u *Update) RepairedBy() (string, error) {
+	var by string
+	err := u.tx.QueryRow(`select started_by from repairs where case_id = $1 and status = 'done' order by ended_at desc limit 1`, u.ID).Scan(&by)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return EndedByItself, nil
+	case err != nil:
+		return "", fmt.Errorf("read repairs: %w", err)
+	case by == Amend:
+		return EndedByRule, nil
+	}
+	return EndedByPerson, nil
+}
+
+// Amend is the actor of what nobody started.
+const Amend = "amend"
+
+// Tally counts all that was ever sent, for reports.
+type Tally struct{ Repairs, Done, Steps, Sent int }
+
+// TallyRepairs counts repairs, steps and sendings.
+func (s *Store) TallyRepairs(ctx context.Context) (Tally, error) {
+	var t Tally
+	err := s.db.QueryRowContext(ctx, `select (select count(*) from repairs where status <> 'proposed'), (select count(*) from repairs where status = 'done'),
+		(select count(*) from steps), (select coalesce(sum(sent), 0) from steps)`).Scan(&t.Repairs, &t.Done, &t.Steps, &t.Sent)
+	return t, err
+}
+
+// OutcomeKnown is when something was last known of the step: its answer, else
+// its sending.
+func (p *Step) OutcomeKnown() time.Time {
+	if p.OutcomeAt.IsZero() {
+		return p.SentAt
+	}
+	return p.OutcomeAt
+}

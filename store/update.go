@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"amend/lifecycle"
+)
+
+// Lease is the right to work on one case. Its fence grows with every holder,
+// and every write compares it: a holder that was too slow can write nothing.
+type Lease struct {
+	CaseID   string
+	Customer string
+	Fence    int64
+	Until    time.Time
+}
+
+// Claim takes the lease of the customer's open case, opening one where there
+// is none and open says so. It gives false where there is no case, or somebody
+// else holds it.
+func (s *Store) Claim(ctx context.Context, customer string, d time.Duration) (lease Lease, claimed bool, err error) {
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		now := s.now()
+		lease = Lease{Customer: customer, Until: now.Add(d)}
+		// The case wakes when the lease ends: if its holder dies, the sweeper finds it.
+		err := tx.QueryRow(`update cases set fence = fence + 1, lease_until = $3, wake_at = $3
+			where customer = $1 and ended_at = 0 and lease_until <= $2 returning id, fence`, customer, micros(now), micros(lease.Until)).Scan(&lease.CaseID, &lease.Fence)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		claimed = err == nil
+		return err
+	})
+	if err != nil {
+		return Lease{}, false, fmt.Errorf("claim a case: %w", err)
+	}
+	return lease, claimed, nil
+}
+
+// OpenFor opens a case for a customer outside of any scan, where there is
+// none.
+func (s *Store) OpenFor(ctx context.Context, customer, state string) error {
+	return s.write(ctx, func(tx *sql.Tx) error {
+		var open bool
+		err := tx.QueryRow(`select exists (select 1 from cases where customer = $1 and ended_at = 0)`, customer).Scan(&open)
+		if err != nil || open {
+			return err
+		}
+		now := s.now()
+		_, err = s.insertCase(tx, Case{Customer: customer, State: state, Since: now, WakeAt: now, Reason: "asked", Why: "A person asked for it.", Next: "amend looks."})
+		return err
+	})
+}
+
+// Update is one write to a case by the holder of its lease. Everything in it
+// is committed together with the case's row, or nothing is.
+type Update struct {
+	*Case
+	s        *Store
+	tx       *sql.Tx
+	released bool
+}
+
+// Update changes a case. It fails with ErrLost where the lease is no longer
+// the caller's, and writes nothing then.
+func (s *Store) Update(ctx context.Context, lease Lease, change func(*Update) error) error {
+	return s.write(ctx, func(tx *sql.Tx) error {
+		c, err := scanCase(tx.QueryRow(`select `+caseColumns+` from cases where id = $1 and fence = $2 and ended_at = 0`, lease.CaseID, lease.Fence))
+		if errors.Is(err, sql.ErrNoRows) || err == nil && s.now().After(c.leaseTo) {
+			return ErrLost
+		}
+		if err != nil {
+			return fmt.Errorf("read the case: %w", err)
+		}
+		u := &Update{Case: &c, s: s, tx: tx}
+		if err := change(u); err != nil {
+			return err
+		}
+		return u.save()
+	})
+}
+
+// Renew makes the lease last longer.
+func (s *Store) Renew(ctx context.Context, lease *Lease, d time.Duration) error {
+	return s.Update(ctx, *lease, func(u *Update) error {
+		until := s.now().Add(d)
+		if u.WakeAt.Equal(u.leaseTo) {
+			u.WakeAt = until
+		}
+		u.leaseTo, lease.Until = until, until
+		return nil
+	})
+}
+
+// Now is the store's time.
+func (u *Update) Now() time.Time { return u.s.now() }
+
+// Fire moves the case by events of the lifecycle, and notes every move.
+func (u *Update) Fire(events ...lifecycle.Event) error {
+	for _, e := range events {
+		to, err := lifecycle.Fire(u.Status, e)
+		if err != nil {
+			return err
+		}
+		u.Status = to
+	}
+	return nil
+}
+
+// Release gives the lease back and says when to look again; the zero time is
+// never. Whoever asked for a look while the lease was held gets one at once.
+func (u *Update) Release(wake time.Time) {
+	if u.WakeAt.Before(u.leaseTo) && u.Open() {
+		wake = u.s.now()
+	}
+	u.WakeAt, u.leaseTo, u.released = wake, time.Time{}, true
+}
+
+// Released reports whether the update gives the lease back.
+func (u *Update) Released() bool { return u.released }
+
+// End closes the case for good and releases it.
+func (u *Update) End(by string) {
+	u.EndedAt, u.EndedBy, u.WakeAt, u.leaseTo = u.s.now(), by, time.Time{}, time.Time{}
+}
+
+func (u *Update) save() error {
+	c := u.Case
+	c.UpdatedAt = u.s.now()
+	done, err := u.tx.Exec(`update cases set status = $3, state = $4, since = $5, looks = $6, rule = $7, attempts = $8, reason = $9, why = $10, next = $11,
+			updated_at = $12, ended_at = $13, ended_by = $14, wake_at = $15, due_at = $16, incident = $17, lease_until = $18, version = version + 1
+		where id = $1 and fence = $2`, c.ID, c.Fence, string(c.Status), c.State, micros(c.Since), c.Looks, c.Rule, c.Attempts, c.Reason, c.Why, c.Next,
+		micros(c.UpdatedAt), micros(c.EndedAt), c.EndedBy, micros(c.WakeAt), micros(c.DueAt), c.Incident, micros(c.leaseTo))
+	if err != nil {
+		return fmt.Errorf("write the case: %w", err)
+	}
+	if n, err := done.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(ErrLost, err)
+	}
+	return nil
+}
+
+// Entry is one line of a customer's timeline.
+type Entry struct {
+	At       time.Time
+	Customer string
+	CaseID   string
+	Kind     string // a stored word
+	Actor    string // amend, or who
+	Text     string // for people; holds no value of a sensitive field
+}
+
+// Note writes a line to the timeline.
+func (u *Update) Note(kind, actor, text string) error {
+	return u.s.note(u.tx, Entry{Customer: u.Customer, CaseID: u.ID, Kind: kind, Actor: actor, Text: text})
+}
+
+func (s *Store) note(tx *sql.Tx, e Entry) error {
+	_, err := tx.Exec(`insert into timeline (id, at, customer, case_id, kind, actor, text) values ($1, $2, $3, $4, $5, $6, $7)`,
+		s.ids.New("note"), micros(s.now()), e.Customer, e.CaseID, e.Kind, e.Actor, e.Text)
+	if err != nil {
+		return fmt.Errorf("write the timeline: %w", err)
+	}
+	return nil
+}
+
+// Timeline lists what happened to a customer, newest first.
+func (s *Store) Timeline(ctx context.Context, customer string, limit int) ([]Entry, error) {
+	scan := func(r row) (e Entry, err error) {
+		var at int64
+		err = r.Scan(&at, &e.Customer, &e.CaseID, &e.Kind, &e.Actor, &e.Text)
+		e.At = fromMicros(at)
+		return e, err
+	}
+	return query(ctx, s, scan, `select at, customer, case_id, kind, actor, text from timeline where customer = $1 order by at desc, id desc limit $2`, customer, limit)
+}

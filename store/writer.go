@@ -1,0 +1,152 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+)
+
+// writer carries out all writes of a process, one after another, and commits
+// those that wait together: a disk takes as long for one as for many.
+type writer struct {
+	db   *sql.DB
+	jobs chan *job
+	done chan struct{}
+	log  *slog.Logger
+
+	mu     sync.RWMutex
+	closed bool
+}
+
+// job is one unit of writing. Either all of it is committed or nothing.
+type job struct {
+	ctx   context.Context
+	do    func(*sql.Tx) error
+	err   error
+	reply chan struct{}
+}
+
+// groupLimit bounds how many jobs share a commit.
+const groupLimit = 128
+
+var errClosed = errors.New("the store is closed")
+
+func newWriter(path string, log *slog.Logger) (*writer, error) {
+	db, err := connect(path)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	w := &writer{db: db, jobs: make(chan *job, groupLimit), done: make(chan struct{}), log: log}
+	go w.run()
+	return w, nil
+}
+
+// write carries out one job and waits for its commit. A job that has been
+// handed over is finished even if the context ends meanwhile: its caller must
+// know what became of it.
+func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) error {
+	w := s.writer
+	j := &job{ctx: ctx, do: do, reply: make(chan struct{})}
+	w.mu.RLock()
+	if w.closed {
+		w.mu.RUnlock()
+		return errClosed
+	}
+	select {
+	case w.jobs <- j:
+		w.mu.RUnlock()
+	case <-ctx.Done():
+		w.mu.RUnlock()
+		return ctx.Err()
+	}
+	<-j.reply
+	return j.err
+}
+
+func (w *writer) close() error {
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.jobs)
+	}
+	w.mu.Unlock()
+	<-w.done
+	return w.db.Close()
+}
+
+func (w *writer) run() {
+	defer close(w.done)
+	for first := range w.jobs {
+		group := w.gather(first)
+		w.commit(group)
+		for _, j := range group {
+			close(j.reply)
+		}
+	}
+}
+
+// gather takes what waits already; it never waits for more.
+func (w *writer) gather(first *job) []*job {
+	group := []*job{first}
+	for len(group) < groupLimit {
+		select {
+		case j, open := <-w.jobs:
+			if !open {
+				return group
+			}
+			group = append(group, j)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// commit carries out a group in one transaction; a job that fails is rolled
+// back alone.
+func (w *writer) commit(group []*job) {
+	tx, err := w.db.Begin()
+	if err != nil {
+		fail(group, fmt.Errorf("begin to write: %w", err))
+		return
+	}
+	for _, j := range group {
+		j.err = w.one(tx, j)
+	}
+	if err := tx.Commit(); err != nil {
+		w.log.Error("the store could not commit", "error", err, "jobs", len(group))
+		fail(group, fmt.Errorf("commit: %w", err))
+	}
+}
+
+func (w *writer) one(tx *sql.Tx, j *job) (err error) {
+	if err := j.ctx.Err(); err != nil {
+		return err
+	}
+	if _, err := tx.Exec("savepoint job"); err != nil {
+		return fmt.Errorf("begin to write: %w", err)
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic while writing: %v", p)
+		}
+		end := "release job"
+		if err != nil {
+			end = "rollback to job"
+		}
+		if _, ended := tx.Exec(end); ended != nil {
+			err = errors.Join(err, fmt.Errorf("end a write: %w", ended))
+		}
+	}()
+	return j.do(tx)
+}
+
+func fail(group []*job, err error) {
+	for _, j := range group {
+		j.err = errors.Join(j.err, err)
+	}
+}
