@@ -39,7 +39,11 @@ func (t *Type) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is not a type", text)
+	next := "known are " + strings.Join(typeNames[1:], ", ")
+	if near := Nearest(string(text), typeNames[1:]); near != "" {
+		next = "did you mean " + near + "?"
+	}
+	return &Error{Code: Invalid, Text: fmt.Sprintf("%q is not a type", text), Next: next}
 }
 
 // Value is one scalar: a field of a record or an argument of an operation. It

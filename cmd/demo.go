@@ -20,10 +20,11 @@ import (
 )
 
 type demoOptions struct {
-	once      bool
-	customers int
-	seed      uint64
-	listen    string
+	once       bool
+	customers  int
+	seed       uint64
+	listen     string
+	compliance string
 }
 
 func (a *app) demoCommand() *cobra.Command {
@@ -46,6 +47,7 @@ ended healed or with a person, and that nothing was sent twice or wrongly.`,
 	c.Flags().IntVar(&o.customers, "customers", 2000, "how many customers the bank has")
 	c.Flags().Uint64Var(&o.seed, "seed", 1, "decides who is inconsistent and how")
 	c.Flags().StringVar(&o.listen, "listen", "127.0.0.1:0", "where the dashboard listens")
+	c.Flags().StringVar(&o.compliance, "compliance", "", "where the compliance service keeps its table: sqlite:FILE or postgres://…; default a temporary file")
 	return c
 }
 
@@ -101,7 +103,7 @@ func (d *demo) open(ctx context.Context) (err error) {
 	if d.folder, err = os.MkdirTemp("", "amend-demo-"); err != nil {
 		return fmt.Errorf("make a folder: %w", err)
 	}
-	if d.bank, err = bank.New(bank.Options{Customers: d.options.customers, Seed: d.options.seed, CardDelay: demoCardDelay}); err != nil {
+	if d.bank, err = bank.New(bank.Options{Customers: d.options.customers, Seed: d.options.seed, CardDelay: demoCardDelay, ComplianceDSN: d.options.compliance}); err != nil {
 		return fmt.Errorf("make the bank: %w", err)
 	}
 	if err := d.bank.Start(); err != nil {
@@ -156,7 +158,7 @@ func (d *demo) close() error {
 		err = errors.Join(err, d.store.Close())
 	}
 	if d.slack != nil {
-		d.slack.Close()
+		err = errors.Join(err, d.slack.Close())
 	}
 	if d.bank != nil {
 		err = errors.Join(err, d.bank.Close())

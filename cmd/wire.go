@@ -33,15 +33,19 @@ func (a *app) loadFrom(path string, getenv func(string) (string, bool), log *slo
 		Surroundings: connectors.Surroundings{Now: time.Now, Log: log, Loopback: a.loopback}})
 	var problems *config.Problems
 	if errors.As(err, &problems) {
-		return nil, fmt.Errorf("%s\n\n%s", plural(problems.Count(), "problem in the configuration", "problems in the configuration"), problems)
+		return nil, counted(problems)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if found := cfg.Report(findings(cfg).Errors()); found != nil {
-		return nil, fmt.Errorf("%s\n\n%s", plural(found.Count(), "problem in the configuration", "problems in the configuration"), found)
+		return nil, counted(found)
 	}
 	return cfg, nil
+}
+
+func counted(p *config.Problems) error {
+	return fmt.Errorf("%s\n\n%w", plural(p.Count(), "problem in the configuration", "problems in the configuration"), p)
 }
 
 func findings(cfg *config.Config) amend.Findings {

@@ -116,8 +116,12 @@ func names(s *amend.Service) map[string]name {
 // nullable is the CEL type of a field: every field is null where the record is
 // absent, and == and != must compile with null.
 func nullable(t amend.Type) *cel.Type {
-	if t == amend.Timestamp || t == amend.Duration {
+	switch t {
+	case amend.Timestamp, amend.Duration:
 		return celType(t)
+	case amend.Null: // the declaration was refused: nothing more is said about it
+		return cel.DynType
+	case amend.String, amend.Int, amend.Double, amend.Bool:
 	}
 	return cel.NullableType(celType(t))
 }

@@ -131,6 +131,9 @@ func (d *Dynamic) Text(text string) (*Text, amend.Findings) {
 	return &Text{pieces: pieces}, findings
 }
 
+// Type is the type of the value; Null where it isn't known before.
+func (t *Text) Type() amend.Type { return typeOf(t.pieces) }
+
 // Uses reports whether one of the expressions reads a name.
 func (t *Text) Uses(name string) bool {
 	return slices.ContainsFunc(t.pieces, func(p piece) bool {

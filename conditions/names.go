@@ -136,7 +136,8 @@ func offset(ast *celast.AST, x celast.Expr) int {
 	for x.Kind() == celast.SelectKind {
 		x = x.AsSelect().Operand()
 	}
-	return max(0, ast.SourceInfo().GetStartLocation(x.ID()).Column())
+	at, _ := ast.SourceInfo().GetOffsetRange(x.ID())
+	return max(0, int(at.Start))
 }
 
 func fromIssues(text string, issues *cel.Issues) amend.Findings {
@@ -168,7 +169,22 @@ var plainer = strings.NewReplacer(
 )
 
 func plainMessage(message string) string {
-	return plainType(plainer.Replace(strings.TrimPrefix(message, "Syntax error: ")))
+	message = strings.TrimPrefix(message, "Syntax error: ")
+	for _, grammar := range []string{"mismatched input", "extraneous input", "no viable alternative at input", "missing '"} {
+		rest, found := strings.CutPrefix(message, grammar)
+		if !found {
+			continue
+		}
+		if strings.Contains(rest, "<EOF>") {
+			return "the expression ends too early"
+		}
+		what, _, _ := strings.Cut(rest, " expecting ")
+		return "this is not an expression: unexpected" + strings.ReplaceAll(" "+strings.TrimSpace(what), " at ", " ")
+	}
+	if rest, found := strings.CutPrefix(message, "token recognition error at: "); found {
+		return "this is not an expression: unexpected " + rest
+	}
+	return plainType(plainer.Replace(message))
 }
 
 // plainType drops CEL's word for nullable: every field is.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -135,7 +136,9 @@ func split(text string) ([]piece, *amend.Finding) {
 			if end < 0 {
 				return nil, &amend.Finding{Offset: i, Text: "this { is never closed", Hint: "write {{ for a brace"}
 			}
-			source := strings.TrimSpace(string(runes[i+1 : end]))
+			inside := string(runes[i+1 : end])
+			source := strings.TrimSpace(inside)
+			indent := len([]rune(inside)) - len([]rune(strings.TrimLeftFunc(inside, unicode.IsSpace)))
 			if source == "" {
 				return nil, &amend.Finding{Offset: i, Text: "there is no expression between { and }", Hint: "write {{ and }} for braces"}
 			}
@@ -143,7 +146,7 @@ func split(text string) ([]piece, *amend.Finding) {
 				pieces = append(pieces, piece{literal: literal.String()})
 				literal.Reset()
 			}
-			pieces = append(pieces, piece{source: source, offset: i + 1})
+			pieces = append(pieces, piece{source: source, offset: i + 1 + indent})
 			i = end
 		default:
 			literal.WriteRune(runes[i])

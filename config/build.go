@@ -1,11 +1,14 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"amend"
 	"amend/conditions"
+	"amend/connectors"
 	"amend/rules"
 	"amend/states"
 )
@@ -48,11 +51,15 @@ func (b *builder) build() *Config {
 	b.refuseLater("", laterKeys)
 	b.doc = document{Entity: entitySpec{Name: "customer"}, Dashboard: Dashboard{Listen: "127.0.0.1:8080"}, Store: Store{URL: "sqlite:amend.db"}}
 	b.decoder.decode(b.root, &b.doc)
+	defer b.root.unknown(&b.decoder.problems)
 	b.cfg = &Config{Schema: &amend.Schema{}, Machine: &states.Machine{}, Rules: &rules.Set{},
 		Slack: b.doc.Slack, Dashboard: b.doc.Dashboard, Store: b.doc.Store, root: b.root}
 	b.version()
 	b.entity()
 	b.services()
+	if len(b.cfg.Schema.Services) == 0 {
+		return nil // every name in an expression would be unknown
+	}
 	env, err := conditions.New(b.cfg.Schema)
 	if err != nil {
 		b.complain("services", "%s", err)
@@ -63,8 +70,18 @@ func (b *builder) build() *Config {
 	b.rules()
 	b.scans()
 	b.windows()
-	b.root.unknown(&b.decoder.problems)
 	return b.cfg
+}
+
+// close lets go of the connectors of a configuration that nobody will use.
+func (b *builder) close() error {
+	var errs []error
+	for _, c := range b.cfg.Connectors {
+		if c != nil {
+			errs = append(errs, connectors.Close(c))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // complain records a problem at a path.
@@ -75,8 +92,28 @@ func (b *builder) complain(path, format string, args ...any) {
 // take records findings below a path.
 func (b *builder) take(prefix string, findings amend.Findings) {
 	for _, f := range findings {
-		b.decoder.problems = append(b.decoder.problems, b.root.place(f.Under(prefix)))
+		if p, worth := b.root.place(f.Under(prefix)); worth {
+			b.decoder.problems = append(b.decoder.problems, p)
+		}
 	}
+}
+
+// takeAtKey records findings at the key of the last part of a path, where it is
+// the name that is wrong and not what stands under it.
+func (b *builder) takeAtKey(path string, findings amend.Findings) {
+	at, missing := b.root.locate(path)
+	if missing != "" {
+		b.take(path, findings)
+		return
+	}
+	line, col := at.name()
+	for _, f := range findings {
+		b.decoder.problems = append(b.decoder.problems, problem{from: at.from, line: line, col: col, text: f.Text, hint: f.Hint})
+	}
+}
+
+func (b *builder) complainAtKey(path, format string, args ...any) {
+	b.takeAtKey(path, amend.Findings{{Text: fmt.Sprintf(format, args...)}})
 }
 
 func (b *builder) refuseLater(prefix string, keys []string) {
@@ -85,8 +122,8 @@ func (b *builder) refuseLater(prefix string, keys []string) {
 		if prefix != "" {
 			path = prefix + "." + key
 		}
-		if _, found := b.root.locate(path); found {
-			b.complain(path, "this version does not carry out %s yet", key)
+		if _, missing := b.root.locate(path); missing == "" {
+			b.complainAtKey(path, "this version does not carry out %s yet", key)
 			b.consume(path)
 		}
 	}
@@ -108,7 +145,7 @@ func (b *builder) consume(path string) {
 
 func (b *builder) version() {
 	if b.root.get("version") == nil {
-		b.complain("", "the version is missing; write version: 1")
+		b.complain("version", "the version is missing; write version: 1")
 	} else if b.doc.Version != 1 {
 		b.complain("version", "version %d is not known; this program reads version 1", b.doc.Version)
 	}
@@ -123,11 +160,12 @@ func (b *builder) entity() {
 	if spec.ID != "" {
 		// The pattern must match the whole ID, however it is written: a half
 		// anchored one would let "cus_000001/../admin" through.
-		pattern, err := regexp.Compile(`\A(?:` + spec.ID + `)\z`)
-		if err != nil {
-			b.complain("entity.id", "this is not a regular expression: %s", err)
+		// Compiled by itself first: "a)|(?:b" would break out of the group.
+		if _, err := regexp.Compile(spec.ID); err != nil {
+			b.complain("entity.id", "this is not a regular expression: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		} else {
+			e.ID = regexp.MustCompile(`\A(?:` + spec.ID + `)\z`)
 		}
-		e.ID = pattern
 	}
 	b.cfg.Schema.Entity = e
 }

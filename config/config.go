@@ -81,9 +81,15 @@ func Load(o Options) (*Config, error) {
 	if len(problems) > 0 {
 		return nil, &Problems{sortProblems(problems)}
 	}
+	if len(root.entries) == 0 {
+		return nil, amend.Errorf(amend.Invalid, "there is nothing in %s: a configuration begins with version: 1", strings.Join(files, ", "))
+	}
 	b := &builder{root: root, options: o, decoder: &decoder{values: &substituter{o.Getenv, o.ReadFile}}}
 	cfg := b.build()
 	if len(b.decoder.problems) > 0 {
+		if err := b.close(); err != nil {
+			return nil, fmt.Errorf("close the connectors: %w", err)
+		}
 		return nil, &Problems{sortProblems(b.decoder.problems)}
 	}
 	return cfg, nil
@@ -97,7 +103,9 @@ func (c *Config) Report(findings amend.Findings) *Problems {
 	}
 	var all []problem
 	for _, f := range findings {
-		all = append(all, c.root.place(f))
+		if p, worth := c.root.place(f); worth {
+			all = append(all, p)
+		}
 	}
 	return &Problems{sortProblems(all)}
 }
@@ -152,8 +160,8 @@ func read(files []string, readFile func(string) ([]byte, error)) (*node, []probl
 	return root, problems, nil
 }
 
-// join adds another file's entries: maps of maps are united, and the same name
-// twice is a mistake.
+// join adds another file's entries: the maps whose entries have names are
+// united, and the same name twice is a mistake.
 func (n *node) join(other *node) []problem {
 	var problems []problem
 	for _, e := range other.entries {
@@ -162,11 +170,31 @@ func (n *node) join(other *node) []problem {
 		case mine == nil:
 			n.entries = append(n.entries, e)
 		case e.key == "version":
+			if mine.text != e.value.text {
+				problems = append(problems, e.again(mine))
+			}
 		case mine.kind == isMap && e.value.kind == isMap && slices.Contains([]string{"services", "states", "rules", "scans"}, e.key):
-			problems = append(problems, mine.join(e.value)...)
+			problems = append(problems, mine.unite(e.value)...)
 		default:
-			problems = append(problems, problem{from: e.value.from, line: e.line, col: e.col, text: fmt.Sprintf("%s is already declared in %s", e.key, mine.from.name)})
+			problems = append(problems, e.again(mine))
 		}
 	}
 	return problems
+}
+
+func (n *node) unite(other *node) []problem {
+	var problems []problem
+	for _, e := range other.entries {
+		if mine := n.get(e.key); mine != nil {
+			problems = append(problems, e.again(mine))
+			continue
+		}
+		n.entries = append(n.entries, e)
+	}
+	return problems
+}
+
+func (e *entry) again(first *node) problem {
+	return problem{from: e.value.from, line: e.line, col: e.col,
+		text: fmt.Sprintf("%s is already declared in %s, line %d", e.key, filepath.Base(first.from.name), first.key.line)}
 }

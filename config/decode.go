@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -34,6 +35,15 @@ var (
 // complain records a problem at a node.
 func (d *decoder) complain(n *node, format string, args ...any) {
 	d.problems = append(d.problems, problem{from: n.from, line: n.line, col: n.col, text: fmt.Sprintf(format, args...)})
+	n.broken = true
+}
+
+// missing records that a map lacks a key, unless it only misspells it.
+func (d *decoder) missing(n *node, key, format string, args ...any) {
+	if !n.misspelt(key) {
+		line, col := n.name()
+		d.problems = append(d.problems, problem{from: n.from, line: line, col: col, text: fmt.Sprintf(format, args...)})
+	}
 }
 
 // decode fills what into points to. A missing or empty value leaves it as it
@@ -55,9 +65,16 @@ func (d *decoder) value(n *node, v reflect.Value) {
 	}
 	switch {
 	case v.Type() == secretType:
-		if text, ok := d.scalar(n, true); ok {
-			v.Set(reflect.ValueOf(amend.NewSecret(text)))
+		// A secret that can't be read is given all the same, so that nobody
+		// complains of a missing one as well.
+		text, ok := d.scalar(n, true)
+		if !ok {
+			text = "unreadable"
 		}
+		if n.kind != isMap && n.kind != isList {
+			n.hide()
+		}
+		v.Set(reflect.ValueOf(amend.NewSecret(text)))
 	case v.Type() == durationType:
 		d.duration(n, v)
 	case v.Addr().Type().Implements(textType):
@@ -126,6 +143,7 @@ func (d *decoder) scalar(n *node, secret bool) (string, bool) {
 	}
 	text, problems := d.values.replace(n, secret)
 	d.problems = append(d.problems, problems...)
+	n.broken = n.broken || len(problems) > 0
 	return text, len(problems) == 0
 }
 
@@ -147,9 +165,16 @@ func (d *decoder) text(n *node, into encoding.TextUnmarshaler) {
 	if !ok {
 		return
 	}
-	if err := into.UnmarshalText([]byte(text)); err != nil {
-		d.complain(n, "%s", err)
+	err := into.UnmarshalText([]byte(text))
+	if err == nil {
+		return
 	}
+	n.broken = true
+	p := problem{from: n.from, line: n.line, col: n.col, text: err.Error()}
+	if e, ok := errors.AsType[*amend.Error](err); ok {
+		p.text, p.hint = e.Text, e.Next
+	}
+	d.problems = append(d.problems, p)
 }
 
 // structure fills a struct's tagged fields and remembers its keys as known.
@@ -262,7 +287,7 @@ func (o *ordered[T]) decode(d *decoder, n *node) {
 		e.used = true
 		one := named[T]{name: e.key, at: e.value}
 		if !isName(e.key) {
-			d.problems = append(d.problems, problem{from: n.from, line: e.line, col: e.col, text: fmt.Sprintf("%q can't be a name", e.key), hint: "a name is lower-case letters, digits, _ and -, beginning with a letter"})
+			d.problems = append(d.problems, problem{from: e.value.from, line: e.line, col: e.col, text: fmt.Sprintf("%q can't be a name", e.key), hint: "a name is lower-case letters, digits, _ and -, beginning with a letter"})
 		}
 		d.value(e.value, reflect.ValueOf(&one.value).Elem())
 		*o = append(*o, one)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"amend"
 )
@@ -43,15 +44,15 @@ func (p *problem) write(b *strings.Builder) {
 		word = "warning: "
 	}
 	if p.from == nil {
-		fmt.Fprintf(b, "%s%s\n", word, p.text)
+		fmt.Fprintf(b, "%s%s\n", word, visible(p.text))
 	} else {
-		fmt.Fprintf(b, "%s:%d:%d: %s%s\n", p.from.name, p.line, p.col, word, p.text)
+		fmt.Fprintf(b, "%s:%d:%d: %s%s\n", p.from.name, p.line, p.col, word, visible(p.text))
 	}
 	if p.from != nil && p.line >= 1 && p.line <= len(p.from.lines) {
 		p.excerpt(b)
 	}
 	if p.hint != "" {
-		fmt.Fprintf(b, "  %s\n", p.hint)
+		fmt.Fprintf(b, "  %s\n", visible(p.hint))
 	}
 }
 
@@ -61,8 +62,13 @@ const excerptWidth = 100
 // excerpt shows the line with a caret under the column. A line that is too
 // long for a terminal is cut around the caret.
 func (p *problem) excerpt(b *strings.Builder) {
-	line := []rune(strings.ReplaceAll(strings.TrimRight(p.from.lines[p.line-1], "\r"), "\t", " "))
-	caret := min(p.col-1, len(line))
+	line := []rune(visible(strings.TrimRight(p.from.lines[p.line-1], "\r")))
+	for _, h := range p.from.hidden {
+		for i := h.from; h.line == p.line && i < h.to && i <= len(line); i++ {
+			line[i-1] = '•'
+		}
+	}
+	caret := max(0, min(p.col-1, len(line)))
 	start, before, after := 0, "", ""
 	if caret > excerptWidth*3/4 {
 		start, before = caret-excerptWidth/2, "… "
@@ -74,6 +80,20 @@ func (p *problem) excerpt(b *strings.Builder) {
 	number := fmt.Sprintf("%5d", p.line)
 	fmt.Fprintf(b, "%s | %s%s%s\n", number, before, string(line[start:end]), after)
 	fmt.Fprintf(b, "%s | %s^\n", strings.Repeat(" ", len(number)), strings.Repeat(" ", caret-start+len([]rune(before))))
+}
+
+// visible replaces what a terminal would obey instead of show, one character by
+// one.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case !unicode.IsPrint(r):
+			return '·'
+		}
+		return r
+	}, text)
 }
 
 // sortProblems puts problems in the order of the files, without doubles.
@@ -94,17 +114,35 @@ func (s *source) file() string {
 	return s.name
 }
 
-// place turns a finding's path into a place in a file.
-func (n *node) place(f amend.Finding) problem {
-	at, found := n.locate(f.Path)
+// place turns a finding's path into a place in a file. What follows from a
+// problem that is reported already has none: a value that could not be read, a
+// key that is missing because it is misspelt.
+func (n *node) place(f amend.Finding) (problem, bool) {
+	at, missing := n.locate(f.Path)
+	if at.broken || missing != "" && at.misspelt(missing) {
+		return problem{}, false
+	}
 	p := problem{from: at.from, line: at.line, col: at.col, text: f.Text, hint: f.Hint, warning: f.Warning}
-	if !found {
-		p.text = fmt.Sprintf("%s: %s", f.Path, f.Text)
+	switch {
+	case missing != "":
+		p.line, p.col = at.name()
+		if !strings.Contains(f.Text, missing) {
+			p.text = fmt.Sprintf("%s: %s", f.Path, f.Text)
+		}
+	case at.kind == isMap || at.kind == isNull:
+		p.line, p.col = at.name()
+	case f.Offset > 0 || at.style == block:
+		p.line, p.col = at.inside(f.Offset)
 	}
-	if found && at.exact && at.kind == isText {
-		p.col += f.Offset
+	return p, true
+}
+
+// name is where a value's key stands; in a list, where the value does.
+func (n *node) name() (line, col int) {
+	if n.key.line == 0 {
+		return n.line, n.col
 	}
-	return p
+	return n.key.line, n.key.col
 }
 
 func sorted(words []string) []string {

@@ -1,17 +1,13 @@
 package config
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"amend"
-	"amend/conditions"
 	"amend/rules"
 )
 
@@ -59,7 +55,8 @@ func (s *stepSpec) decode(d *decoder, n *node) {
 		case e.key == "if":
 			s.condition, _ = d.scalar(e.value, false)
 		case s.call != "":
-			d.complain(n, "a step is one operation; put %s into a step of its own", e.key)
+			d.problems = append(d.problems, problem{from: e.value.from, line: e.line, col: e.col,
+				text: fmt.Sprintf("a step is one operation; put %s into a step of its own", e.key)})
 		default:
 			s.call = e.key
 			arguments, isMapping := d.any(e.value).(map[string]any)
@@ -91,6 +88,7 @@ func (b *builder) rules() {
 		rule := rules.Rule{Name: r.name, From: spec.From, To: spec.To, Mode: rules.Mode(spec.Mode), Attempts: spec.Attempts,
 			Backoff: rules.Backoff(spec.Backoff), Approvers: spec.Approvers, Confirm: spec.Confirm, About: spec.About, Was: spec.Was,
 			Limits: rules.Limits{AtOnce: spec.Limits.AtOnce, PerHour: spec.Limits.PerHour, Share: float64(spec.Limits.Share)}}
+		b.bounds(path, &rule)
 		setDefault(&rule.Mode, rules.Observe)
 		setDefault(&rule.Attempts, defaultAttempts)
 		setDefault(&rule.Backoff.First, defaultFirst)
@@ -104,19 +102,42 @@ func (b *builder) rules() {
 		if !slices.Contains(rules.Modes(), string(rule.Mode)) {
 			b.take(path+".mode", amend.Findings{{Text: fmt.Sprintf("%q is not a mode", spec.Mode), Hint: didYouMean(spec.Mode, rules.Modes())}})
 		}
+		if rule.Backoff.Max < rule.Backoff.First {
+			b.complain(path+".backoff.max", "max is below first, which is %s", rule.Backoff.First)
+		}
 		b.knownStates(path, "from", rule.From)
 		b.knownStates(path, "to", rule.To)
 		if len(rule.From) == 0 {
-			b.complain(path, "the rule %s doesn't say from which states it leads", r.name)
+			b.complain(path+".from", "the rule %s doesn't say from which states it leads", r.name)
 		}
 		if len(spec.Do) == 0 {
-			b.complain(path, "the rule %s doesn't do anything", r.name)
+			b.complain(path+".do", "the rule %s doesn't do anything", r.name)
 		}
 		for i, step := range spec.Do {
 			b.step(fmt.Sprintf("%s.do[%d]", path, i), step, &rule)
 		}
 		rule.Version = b.ruleVersion(r.at, &rule)
 		b.cfg.Rules.Rules = append(b.cfg.Rules.Rules, rule)
+	}
+}
+
+// bounds finds numbers that are written but can't be meant. A 0 is not taken
+// for "not written": that would turn the strictest limit into the default.
+func (b *builder) bounds(path string, r *rules.Rule) {
+	const least = "%s is at least 1; a rule that shall not run has the mode observe"
+	b.positive(path+".attempts", r.Attempts > 0, least, "attempts")
+	b.positive(path+".approvers", r.Approvers > 0, least, "approvers")
+	b.positive(path+".limits.at_once", r.Limits.AtOnce > 0, least, "at_once")
+	b.positive(path+".limits.per_hour", r.Limits.PerHour > 0, least, "per_hour")
+	b.positive(path+".limits.share", r.Limits.Share > 0, "share is above 0%%; a rule that shall not run has the mode observe")
+	b.positive(path+".backoff.first", r.Backoff.First > 0, "first is above 0")
+	b.positive(path+".backoff.max", r.Backoff.Max > 0, "max is above 0")
+}
+
+// positive complains of a value that is written but not above 0.
+func (b *builder) positive(path string, above bool, format string, args ...any) {
+	if at, missing := b.root.locate(path); missing == "" && at.kind != isNull && !above {
+		b.complain(path, format, args...)
 	}
 }
 
@@ -133,11 +154,11 @@ func (b *builder) knownStates(path, key string, names []string) {
 		known = append(known, s.name)
 	}
 	for i, name := range names {
-		if slices.Contains(known, name) {
+		if len(known) == 0 || slices.Contains(known, name) {
 			continue
 		}
 		at := path + "." + key
-		if n, _ := b.root.locate(at); n.kind == isList {
+		if n, missing := b.root.locate(at); missing == "" && n.kind == isList {
 			at = fmt.Sprintf("%s[%d]", at, i)
 		}
 		b.take(at, amend.Findings{{Text: fmt.Sprintf("there is no state %s", name), Hint: didYouMean(name, known)}})
@@ -152,7 +173,7 @@ func (b *builder) step(path string, spec stepSpec, rule *rules.Rule) {
 	serviceName, operationName, _ := strings.Cut(spec.call, ".")
 	index, service := b.cfg.Schema.Service(serviceName)
 	if service == nil {
-		b.take(at, amend.Findings{{Text: fmt.Sprintf("there is no service %s", serviceName), Hint: didYouMean(serviceName, b.serviceNames())}})
+		b.takeAtKey(at, amend.Findings{{Text: fmt.Sprintf("there is no service %s", serviceName), Hint: didYouMean(serviceName, b.serviceNames())}})
 		return
 	}
 	operation := service.Operation(operationName)
@@ -161,7 +182,7 @@ func (b *builder) step(path string, spec stepSpec, rule *rules.Rule) {
 		for _, o := range service.Operations {
 			known = append(known, o.Name)
 		}
-		b.take(at, amend.Findings{{Text: fmt.Sprintf("%s has no operation %q", serviceName, operationName), Hint: didYouMean(operationName, known)}})
+		b.takeAtKey(at, amend.Findings{{Text: fmt.Sprintf("%s has no operation %q", serviceName, operationName), Hint: didYouMean(operationName, known)}})
 		return
 	}
 	step := rules.Step{Service: index, Name: spec.call, Operation: operation}
@@ -188,11 +209,16 @@ func (b *builder) arguments(path string, spec stepSpec, operation *amend.Operati
 	for _, parameter := range operation.With {
 		names = append(names, parameter.Name)
 		given, found := spec.arguments[parameter.Name]
-		if !found {
-			b.complain(path, "%s needs the argument %s (%s)", spec.call, parameter.Name, parameter.Type)
+		if !found || given == nil {
+			b.complain(path+"."+parameter.Name, "%s needs the argument %s (%s)", spec.call, parameter.Name, parameter.Type)
 			continue
 		}
-		template, findings := b.cfg.Environment.Template(literal(given))
+		text, single := literal(given, parameter.Type)
+		if !single {
+			b.complain(path+"."+parameter.Name, "an argument is a single value")
+			continue
+		}
+		template, findings := b.cfg.Environment.Template(text)
 		b.take(path+"."+parameter.Name, findings)
 		if len(findings) > 0 {
 			continue
@@ -205,101 +231,8 @@ func (b *builder) arguments(path string, spec stepSpec, operation *amend.Operati
 	}
 	for _, name := range slices.Sorted(maps.Keys(spec.arguments)) {
 		if !slices.Contains(names, name) {
-			b.take(path+"."+name, amend.Findings{{Text: fmt.Sprintf("%s has no argument %s", spec.call, name), Hint: didYouMean(name, names)}})
+			b.takeAtKey(path+"."+name, amend.Findings{{Text: fmt.Sprintf("%s has no argument %s", spec.call, name), Hint: didYouMean(name, names)}})
 		}
 	}
 	return arguments
-}
-
-// literal writes a plain YAML value as the expression that gives it.
-func literal(v any) string {
-	switch x := v.(type) {
-	case string:
-		return x
-	case nil:
-		return "{null}"
-	default:
-		return fmt.Sprintf("{%v}", x)
-	}
-}
-
-func (b *builder) effects(path string, service *amend.Service, operation *amend.Operation) []rules.Effect {
-	names := []conditions.Variable{{Name: "id", Type: amend.String}, {Name: "entity", Type: amend.String}}
-	for _, p := range operation.With {
-		names = append(names, conditions.Variable{Name: p.Name, Type: p.Type})
-	}
-	env, err := conditions.NewDynamic(names...)
-	if err != nil {
-		b.complain(path, "%s", err)
-		return nil
-	}
-	var effects []rules.Effect
-	for _, name := range slices.Sorted(maps.Keys(operation.Sets)) {
-		index, field := service.Field(name)
-		if field == nil {
-			continue // reported where the operation is declared
-		}
-		if operation.Sets[name] == amend.Any {
-			effects = append(effects, rules.Effect{Field: index, Any: true})
-			continue
-		}
-		text, findings := env.Text(literal(operation.Sets[name]))
-		b.take(path+"."+name, findings)
-		if s, isText := operation.Sets[name].(string); isText && len(field.Values) > 0 && !strings.Contains(s, "{") && !slices.Contains(field.Values, s) {
-			b.take(path+"."+name, amend.Findings{{Text: fmt.Sprintf("%s is never %q", name, s), Hint: didYouMean(s, field.Values)}})
-		}
-		effects = append(effects, rules.Effect{Field: index, Value: text})
-	}
-	return effects
-}
-
-// ruleVersion hashes all that the rule's decision rests on: its own text, the
-// conditions of its states and of all before them, and the fields and
-// operations of every service that they use. Approvals and evidence bind to it.
-func (b *builder) ruleVersion(at *node, rule *rules.Rule) string {
-	h := sha256.New()
-	at.write(h)
-	services := map[int]bool{}
-	last := 0
-	for i, s := range b.doc.States {
-		if slices.Contains(rule.From, s.name) {
-			last = i
-		}
-	}
-	for i := range min(last+1, len(b.cfg.Machine.States)) {
-		state := b.cfg.Machine.States[i]
-		if state.When == nil {
-			continue
-		}
-		io.WriteString(h, state.Name+"\x00"+state.When.Text()+"\x00") //nolint:errcheck // a hash never fails
-		for _, r := range state.When.Reads() {
-			services[r.Service] = true
-		}
-	}
-	for _, s := range rule.Steps {
-		services[s.Service] = true
-	}
-	for i, s := range b.doc.Services {
-		if services[i] {
-			s.at.get("fields").write(h)
-			s.at.get("operations").write(h)
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil))[:12]
-}
-
-// write gives a node's content without its layout, for hashing.
-func (n *node) write(w io.Writer) {
-	if n == nil {
-		return
-	}
-	fmt.Fprintf(w, "%d:%s(", n.kind, n.text)
-	for _, e := range n.entries {
-		io.WriteString(w, e.key+"=") //nolint:errcheck // a hash never fails
-		e.value.write(w)
-	}
-	for _, item := range n.items {
-		item.write(w)
-	}
-	io.WriteString(w, ")") //nolint:errcheck // a hash never fails
 }

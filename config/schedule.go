@@ -44,13 +44,13 @@ func (e Every) Next(t time.Time) time.Time { return t.Add(time.Duration(e)) }
 
 func (b *builder) scans() {
 	if len(b.doc.Scans.Source) == 0 {
-		b.complain("scans", "scans.source is missing: say which services list all customers")
+		b.complain("scans.source", "scans.source is missing: say which services list all customers")
 	}
 	b.refuseLater("scans.full", []string{"since"})
 	for i, name := range b.doc.Scans.Source {
 		index, service := b.cfg.Schema.Service(name)
 		at := "scans.source"
-		if n, _ := b.root.locate(at); n.kind == isList {
+		if n, missing := b.root.locate(at); missing == "" && n.kind == isList {
 			at = fmt.Sprintf("%s[%d]", at, i)
 		}
 		switch {
@@ -92,14 +92,41 @@ func (b *builder) cron(path, expression, zone string) cron.Schedule {
 		b.complain(path+".cron", "%q is not a cron expression of five fields: %s", expression, err)
 		return nil
 	}
+	if spec, ok := schedule.(*cron.SpecSchedule); ok {
+		return wallClock{spec}
+	}
 	return schedule
+}
+
+// wallClock is a cron schedule that takes place also on the day when the clocks
+// skip its time: then it is as long after the last change of the clocks as on
+// the day before. Without it a nightly scan, or the pause for a settlement,
+// would be left out once a year.
+type wallClock struct{ *cron.SpecSchedule }
+
+// Next is part of cron.Schedule.
+func (w wallClock) Next(t time.Time) time.Time {
+	next := w.SpecSchedule.Next(t)
+	_, offset := t.In(w.Location).Zone()
+	unchanged := *w.SpecSchedule
+	unchanged.Location = time.FixedZone("", offset)
+	skipped := unchanged.Next(t)
+	if skipped.IsZero() || !skipped.Before(next) && !next.IsZero() {
+		return next
+	}
+	wall := skipped.In(unchanged.Location)
+	local := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), 0, 0, w.Location)
+	if local.Hour() == wall.Hour() && local.Minute() == wall.Minute() {
+		return next // not skipped: the clocks change between t and then
+	}
+	return skipped
 }
 
 func (b *builder) windows() {
 	for i, w := range b.doc.Pause {
 		path := fmt.Sprintf("pause[%d]", i)
 		if w.For <= 0 {
-			b.complain(path, "say how long the pause lasts: for: 2h")
+			b.complain(path+".for", "say how long the pause lasts: for: 2h")
 		}
 		if schedule := b.cron(path, w.Cron, w.Zone); schedule != nil {
 			b.cfg.Windows = append(b.cfg.Windows, rules.Window{Start: schedule, For: w.For, Why: w.Why})

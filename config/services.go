@@ -92,10 +92,10 @@ func (r *repeatSpec) decode(d *decoder, n *node) {
 	header, inHeader := strings.CutPrefix(keyed.Key, "header ")
 	r.Header, r.InBody = strings.TrimSpace(header), keyed.Key == "body"
 	if !r.InBody && (!inHeader || r.Header == "") {
-		d.complain(n, "say where the key goes: key: header NAME, or key: body")
+		d.missing(n, "key", "say where the key goes: key: header NAME, or key: body")
 	}
 	if r.Window == 0 {
-		d.complain(n, "say how long the service remembers the key: window: 24h")
+		d.missing(n, "window", "say how long the service remembers the key: window: 24h")
 	}
 }
 
@@ -104,17 +104,17 @@ const defaultMaxAge = 30 * time.Second
 
 func (b *builder) services() {
 	if len(b.doc.Services) == 0 {
-		b.complain("services", "there is no service")
+		b.complain("services", "no services are declared")
 	}
 	for _, s := range b.doc.Services {
 		path := "services." + s.name
+		b.usable(path, s.name)
 		b.refuseLater(path, []string{"id", "as_of"})
 		service := amend.Service{Name: s.name, About: s.value.About, Owner: amend.Owner(s.value.Owner),
 			SLO:       amend.SLO{Availability: float64(s.value.SLO.Availability), Latency: s.value.SLO.Latency, Window: s.value.SLO.Window},
 			Sentinels: amend.Sentinels(s.value.Sentinels), MaxAge: s.value.MaxAge}
-		if service.MaxAge == 0 {
-			service.MaxAge = defaultMaxAge
-		}
+		b.positive(path+".max_age", service.MaxAge > 0, "max_age is above 0")
+		setDefault(&service.MaxAge, defaultMaxAge)
 		for _, l := range s.value.Links {
 			service.Links = append(service.Links, amend.Link(l))
 		}
@@ -136,14 +136,15 @@ func (b *builder) fields(path string, specs ordered[fieldSpec]) []amend.Field {
 		at := path + "." + f.name
 		switch spec := f.value; {
 		case spec.Type == amend.Null && f.at.get("type") == nil:
-			b.complain(at, "the field %s needs a type: one of %s", f.name, strings.Join(amend.TypeNames(), ", "))
+			b.complain(at+".type", "the field %s needs a type: one of %s", f.name, strings.Join(amend.TypeNames(), ", "))
 		case slices.Contains([]string{"present", "absent", "age"}, f.name):
-			b.complain(at, "%s is what every record has; call the field something else", f.name)
+			b.complainAtKey(at, "%s is what every record has; call the field something else", f.name)
 		case len(spec.Values) > 0 && spec.Type != amend.String:
 			b.complain(at+".values", "values are for strings")
 		case spec.Scale != 0 && (spec.Type != amend.Int || spec.Scale < 0 || spec.Scale > 18):
 			b.complain(at+".scale", "scale is for ints, from 1 to 18")
 		}
+		b.usable(at, f.name)
 		fields = append(fields, amend.Field{Name: f.name, Type: f.value.Type, Path: f.value.Path, Values: f.value.Values,
 			Scale: f.value.Scale, Unit: f.value.Unit, Sensitive: f.value.Sensitive, Optional: f.value.Optional})
 	}
@@ -158,11 +159,12 @@ func (b *builder) operations(path string, service *amend.Service, specs ordered[
 		o := amend.Operation{Name: spec.name, Repeat: spec.value.Repeat.Repeat, IfUnchanged: spec.value.IfUnchanged,
 			Sets: spec.value.Sets, Shown: spec.value.Shown, Done: spec.value.Done, Within: spec.value.Within}
 		for _, name := range slices.Sorted(maps.Keys(spec.value.With)) {
+			b.usable(at+".with."+name, name)
 			o.With = append(o.With, amend.Parameter{Name: name, Type: spec.value.With[name]})
 		}
 		for field := range o.Sets {
 			if _, known := service.Field(field); known == nil {
-				b.take(at+".sets."+field, amend.Findings{{Text: fmt.Sprintf("%s has no field %s", service.Name, field), Hint: didYouMean(field, fieldNames(service))}})
+				b.takeAtKey(at+".sets."+field, amend.Findings{{Text: fmt.Sprintf("%s has no field %s", service.Name, field), Hint: didYouMean(field, fieldNames(service))}})
 			}
 		}
 		operations = append(operations, o)
@@ -190,7 +192,32 @@ func (b *builder) connector(service *amend.Service, at *node) {
 		b.cfg.Connectors = append(b.cfg.Connectors, made)
 		return
 	}
-	b.take(path, amend.Findings{{Text: fmt.Sprintf("how is %s reached? One of these keys says it: %s", service.Name, strings.Join(kinds, ", "))}})
+	// The kind knows the rest of the keys, so nothing can be said about them.
+	at.known = append(at.known, append(kinds, "read")...)
+	for _, key := range []string{"read", "operations"} {
+		if below := at.get(key); below != nil {
+			at.use(key)
+			below.settle()
+		}
+	}
+	if !slices.ContainsFunc(kinds, at.misspelt) {
+		b.take(path, amend.Findings{{Text: fmt.Sprintf("how is %s reached? One of these keys says it: %s", service.Name, strings.Join(kinds, ", "))}})
+	}
+	b.cfg.Connectors = append(b.cfg.Connectors, nil)
+}
+
+// reserved are the words that CEL keeps for itself.
+var reserved = []string{"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let",
+	"loop", "namespace", "null", "now", "package", "return", "true", "var", "void", "while"}
+
+// usable reports a name that can't stand in an expression.
+func (b *builder) usable(path, name string) {
+	switch {
+	case strings.Contains(name, "-"):
+		b.complainAtKey(path, "%s can't stand in an expression, where - is minus; write %s", name, strings.ReplaceAll(name, "-", "_"))
+	case slices.Contains(reserved, name):
+		b.complainAtKey(path, "%s has a meaning of its own in expressions; call this something else", name)
+	}
 }
 
 func fieldNames(s *amend.Service) []string {
@@ -204,6 +231,9 @@ func fieldNames(s *amend.Service) []string {
 func didYouMean(word string, candidates []string) string {
 	if near := amend.Nearest(word, candidates); near != "" {
 		return "did you mean " + near + "?"
+	}
+	if len(candidates) == 0 {
+		return ""
 	}
 	return "known are " + strings.Join(sorted(candidates), ", ")
 }

@@ -31,12 +31,12 @@ type escalateSpec struct {
 
 func (b *builder) states() {
 	if len(b.doc.States) == 0 {
-		b.complain("states", "there is no state")
+		b.complain("states", "no states are declared")
 	}
 	for _, s := range b.doc.States {
 		path, spec := "states."+s.name, s.value
 		if slices.Contains([]string{states.Unseen, states.Unknown, states.Nobody}, s.name) {
-			b.complain(path, "%s is a built-in state; call this one something else", s.name)
+			b.complainAtKey(path, "%s is a built-in state; call this one something else", s.name)
 		}
 		state := states.State{Name: s.name, Coherent: spec.Coherent, For: spec.For, Settle: spec.Settle, Owner: spec.Owner,
 			About: spec.About, Promise: spec.Promise, Escalate: states.Escalate(spec.Escalate), Severity: states.Severity(spec.Severity)}
@@ -48,6 +48,9 @@ func (b *builder) states() {
 		}
 		if _, service := b.cfg.Schema.Service(spec.Owner); spec.Owner != "" && service == nil {
 			b.take(path+".owner", amend.Findings{{Text: fmt.Sprintf("there is no service %s", spec.Owner), Hint: didYouMean(spec.Owner, b.serviceNames())}})
+		}
+		if at := s.at.get("coherent"); spec.For > 0 && !spec.Coherent && (at == nil || !at.broken) && !s.at.misspelt("coherent") {
+			b.complainAtKey(path+".for", "for says how long a state may stay coherent; %s isn't coherent", s.name)
 		}
 		b.expressions(path, spec, &state)
 		b.cfg.Machine.States = append(b.cfg.Machine.States, state)

@@ -26,6 +26,10 @@ func (s *substituter) replace(n *node, secret bool) (string, []problem) {
 	complain := func(format string, args ...any) {
 		problems = append(problems, problem{from: n.from, line: n.line, col: n.col, text: fmt.Sprintf(format, args...)})
 	}
+	if strings.Contains(reference.ReplaceAllLiteralString(n.text, ""), "${") {
+		complain("this ${ is never closed")
+		return "", problems
+	}
 	text := reference.ReplaceAllStringFunc(n.text, func(found string) string {
 		inside := found[2 : len(found)-1]
 		if path, isFile := strings.CutPrefix(inside, "file:"); isFile {

@@ -1,12 +1,15 @@
 package config
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
@@ -19,22 +22,41 @@ const sizeLimit = 1 << 20
 
 // source is one file as read.
 type source struct {
-	name  string
-	lines []string
+	name   string
+	lines  []string
+	hidden []hidden
 }
+
+// hidden is a stretch of a line that is a secret and isn't shown.
+type hidden struct{ line, from, to int }
 
 // node is one value of a document with its place. It is what remains of YAML:
 // no anchors, no aliases, no tags.
 type node struct {
 	from      *source
-	line, col int  // of the value; both from 1
-	exact     bool // the value's characters stand one by one in the file from line and col on
+	line, col int // of the value; both from 1
+	key       place
+	style     style
 	kind      kind
 	text      string // of a scalar
 	entries   []entry
 	items     []*node
 	known     []string // keys that some decoder asked for
+	broken    bool     // a problem with the value was reported: what follows from it isn't
 }
+
+// place is the key that a value stands under; zero in lists.
+type place struct{ line, col int }
+
+// style says how a scalar is written, so that a place inside it can be found.
+type style uint8
+
+const (
+	plain style = iota
+	singleQuoted
+	doubleQuoted
+	block
+)
 
 type kind uint8
 
@@ -72,27 +94,64 @@ func (n *node) get(key string) *node {
 // parse reads one file into a tree.
 func parse(name string, data []byte) (*node, []problem) {
 	from := &source{name: name, lines: strings.Split(string(data), "\n")}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if len(data) > sizeLimit {
 		return nil, []problem{{from: from, line: 1, col: 1, text: fmt.Sprintf("the file has %d bytes; at most %d are read", len(data), sizeLimit)}}
 	}
-	file, err := parser.ParseBytes(data, 0)
+	if p := notText(from); p != nil {
+		return nil, []problem{*p}
+	}
+	tokens := lexer.Tokenize(string(data))
+	if deep := tooDeep(tokens); deep != nil {
+		return nil, []problem{{from: from, line: deep.Position.Line, col: deep.Position.Column, text: nestedTooDeeply}}
+	}
+	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		return nil, []problem{syntaxProblem(from, err)}
 	}
 	t := &tree{from: from}
 	root := &node{from: from, line: 1, col: 1, kind: isMap}
+	documents := 0
 	for _, doc := range file.Docs {
-		if doc.Body == nil {
+		if doc.Body == nil || doc.Body.Type() == ast.NullType || doc.Body.Type() == ast.CommentType {
 			continue
+		}
+		if documents++; documents > 1 {
+			t.complain(start(doc.Body), "one file holds one document", "put the second one into a file of its own")
+			break
 		}
 		if root = t.node(doc.Body); root.kind != isMap {
 			t.complain(doc.Body.GetToken(), "a configuration is a map of version, entity, services, states, rules, scans, …", "")
 		}
 	}
-	if len(file.Docs) > 1 {
-		t.complain(file.Docs[1].Body.GetToken(), "one file holds one document", "put the second one into a file of its own")
-	}
 	return root, t.problems
+}
+
+// notText finds what no text holds: bytes that aren't UTF-8, control characters.
+func notText(from *source) *problem {
+	for i, line := range from.lines {
+		at := strings.IndexFunc(strings.TrimSuffix(line, "\r"), func(r rune) bool {
+			return r == utf8.RuneError || r < ' ' && r != '\t' || r == 0x7f
+		})
+		if at >= 0 {
+			return &problem{from: from, line: i + 1, col: utf8.RuneCountInString(line[:at]) + 1, text: "this is not text in UTF-8"}
+		}
+	}
+	return nil
+}
+
+// start is the first token of a value: a map in a block is known to the parser
+// by its first colon, to people by its first key.
+func start(of ast.Node) *token.Token {
+	switch x := of.(type) {
+	case *ast.MappingNode:
+		if !x.IsFlowStyle && len(x.Values) > 0 {
+			return x.Values[0].Key.GetToken()
+		}
+	case *ast.MappingValueNode:
+		return x.Key.GetToken()
+	}
+	return of.GetToken()
 }
 
 // tree converts goccy's syntax tree.
@@ -113,13 +172,46 @@ func (t *tree) complain(at *token.Token, text, hint string) {
 	t.problems = append(t.problems, p)
 }
 
+const nestedTooDeeply = "this is nested too deeply"
+
+// tooDeep finds nesting before the parser does, which takes minutes over a
+// hundred thousand brackets.
+func tooDeep(tokens token.Tokens) *token.Token {
+	brackets, line, onLine := 0, 0, 0
+	for _, at := range tokens {
+		if at.Position.Line != line {
+			line, onLine = at.Position.Line, 0
+		}
+		switch at.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			brackets++
+		case token.SequenceEndType, token.MappingEndType:
+			brackets--
+		case token.SequenceEntryType, token.MappingKeyType:
+			onLine++
+		default:
+		}
+		if brackets > depthLimit || onLine > depthLimit || at.Position.Column > depthLimit*16 && indented(at) {
+			return at
+		}
+	}
+	return nil
+}
+
+// indented reports whether a token is the first of its line.
+func indented(at *token.Token) bool {
+	return at.Prev == nil || at.Prev.Position.Line < at.Position.Line
+}
+
+const notYAML = "anchors, aliases, tags and merges are not part of the language"
+
 func (t *tree) node(from ast.Node) *node {
 	t.depth++
 	defer func() { t.depth-- }()
-	at := from.GetToken()
+	at := start(from)
 	n := &node{from: t.from, line: at.Position.Line, col: at.Position.Column}
 	if t.depth > depthLimit {
-		t.complain(at, "this is nested too deeply", "")
+		t.complain(at, nestedTooDeeply, "")
 		return n
 	}
 	switch x := from.(type) {
@@ -135,24 +227,32 @@ func (t *tree) node(from ast.Node) *node {
 			n.items = append(n.items, t.node(item))
 		}
 	case *ast.LiteralNode:
-		n.kind, n.text = isText, x.Value.Value
+		n.kind, n.text, n.style = isText, x.Value.Value, block
 		n.line++
 	case *ast.StringNode:
-		n.kind, n.text, n.exact = isText, x.Value, true
-		if at.Type == token.DoubleQuoteType || at.Type == token.SingleQuoteType {
-			n.col++
-			n.exact = !strings.Contains(at.Origin, `\`)
-		}
-	case *ast.IntegerNode, *ast.FloatNode:
-		n.kind, n.text, n.exact = isNumber, at.Value, true
+		n.kind, n.text = isText, x.Value
+		n.quoted(at.Type)
+	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+		n.kind, n.text = isNumber, at.Value
 	case *ast.BoolNode:
-		n.kind, n.text, n.exact = isBool, strconv.FormatBool(x.Value), true
+		n.kind, n.text = isBool, strconv.FormatBool(x.Value)
 	case *ast.NullNode:
 	default:
-		t.complain(at, "anchors, aliases, tags and merges are not part of the language", "write the value out")
+		t.complain(at, notYAML, "write the value out")
 	}
-	n.exact = n.exact && !strings.Contains(n.text, "${")
 	return n
+}
+
+func (n *node) quoted(as token.Type) {
+	switch as {
+	case token.SingleQuoteType:
+		n.style = singleQuoted
+	case token.DoubleQuoteType:
+		n.style = doubleQuoted
+	default:
+		return
+	}
+	n.col++
 }
 
 func (t *tree) entries(n *node, values []*ast.MappingValueNode) {
@@ -163,53 +263,44 @@ func (t *tree) entries(n *node, values []*ast.MappingValueNode) {
 				key, plain = &ast.StringNode{BaseNode: &ast.BaseNode{}, Token: v.Key.GetToken(), Value: fmt.Sprint(number.GetValue())}, true
 			}
 		}
+		if !plain && v.Key.Type() == ast.MergeKeyType {
+			t.complain(v.Key.GetToken(), notYAML, "write the value out")
+			continue
+		}
 		if !plain {
 			t.complain(v.Key.GetToken(), "a key is a plain word", "")
 			continue
 		}
 		at := key.Token.Position
-		if n.get(key.Value) != nil {
-			t.complain(key.Token, fmt.Sprintf("%s stands here twice", key.Value), "")
+		if first := n.get(key.Value); first != nil {
+			t.complain(key.Token, fmt.Sprintf("%s stands here twice; first in line %d", key.Value, first.key.line), "")
 			continue
 		}
-		n.entries = append(n.entries, entry{key: key.Value, line: at.Line, col: at.Column, value: t.node(v.Value)})
-	}
-}
-
-func syntaxProblem(from *source, err error) problem {
-	p := problem{from: from, line: 1, col: 1, text: err.Error()}
-	var syntax interface {
-		error
-		GetToken() *token.Token
-		GetMessage() string
-	}
-	if errors.As(err, &syntax) {
-		p.text = syntax.GetMessage()
-		if at := syntax.GetToken(); at != nil {
-			p.line, p.col = at.Position.Line, at.Position.Column
+		value := t.node(v.Value)
+		value.key = place{at.Line, at.Column}
+		if slices.Contains(secretKeys, key.Value) {
+			value.hide()
 		}
+		n.entries = append(n.entries, entry{key: key.Value, line: at.Line, col: at.Column, value: value})
 	}
-	return p
 }
 
 // locate finds the place of a path such as services.ledger.read.one.get or
 // rules.open-ledger.do[0].ledger.open: the value, or the deepest part of the
-// path that is there.
-func (n *node) locate(path string) (at *node, found bool) {
+// path that is there and the name of the next, which is missing.
+func (n *node) locate(path string) (at *node, missing string) {
 	at = n
 	for _, part := range pathParts(path) {
-		next := (*node)(nil)
-		if index, err := strconv.Atoi(part); err == nil && at.kind == isList && index < len(at.items) {
+		next := at.get(part)
+		if index, err := strconv.Atoi(part); err == nil && at.kind == isList && index >= 0 && index < len(at.items) {
 			next = at.items[index]
-		} else {
-			next = at.get(part)
 		}
 		if next == nil {
-			return at, false
+			return at, part
 		}
 		at = next
 	}
-	return at, true
+	return at, ""
 }
 
 // pathParts splits a.b[0].c; a key that holds a dot itself is written in
@@ -221,8 +312,8 @@ func pathParts(path string) []string {
 		case path[0] == '.':
 			path = path[1:]
 		case path[0] == '[':
-			end := strings.IndexByte(path, ']')
-			parts, path = append(parts, path[1:end]), path[end+1:]
+			inside, rest, _ := strings.Cut(path[1:], "]")
+			parts, path = append(parts, inside), rest
 		default:
 			end := strings.IndexAny(path, ".[")
 			if end < 0 {
@@ -239,18 +330,47 @@ func (n *node) unknown(problems *[]problem) {
 	for i := range n.entries {
 		e := &n.entries[i]
 		if n.known != nil && !e.used {
-			p := problem{from: n.from, line: e.line, col: e.col, text: fmt.Sprintf("there is no key %s here", e.key)}
-			if near := amend.Nearest(e.key, n.known); near != "" {
-				p.hint = "did you mean " + near + "?"
-			} else {
-				p.hint = "known are " + strings.Join(sorted(n.known), ", ")
-			}
-			*problems = append(*problems, p)
+			*problems = append(*problems, problem{from: e.value.from, line: e.line, col: e.col,
+				text: fmt.Sprintf("there is no key %s here", e.key), hint: didYouMean(e.key, n.known)})
 			continue
 		}
 		e.value.unknown(problems)
 	}
 	for _, item := range n.items {
 		item.unknown(problems)
+	}
+}
+
+// misspelt reports whether a key that is missing here stands here under another
+// name, which is reported as unknown.
+func (n *node) misspelt(key string) bool {
+	for i := range n.entries {
+		e := &n.entries[i]
+		if !slices.Contains(n.known, e.key) && amend.Nearest(e.key, append([]string{key}, n.known...)) == key {
+			return true
+		}
+	}
+	return false
+}
+
+// use marks a key as known.
+func (n *node) use(key string) {
+	for i := range n.entries {
+		n.entries[i].used = n.entries[i].used || n.entries[i].key == key
+	}
+}
+
+// settle marks all keys as known: where nobody can tell what belongs here, no
+// key is wrong.
+func (n *node) settle() {
+	if n == nil {
+		return
+	}
+	n.known = nil
+	for i := range n.entries {
+		n.entries[i].value.settle()
+	}
+	for _, item := range n.items {
+		item.settle()
 	}
 }

@@ -204,6 +204,9 @@ func (g *guard) fell(ctx context.Context) {
 // enter waits for a slot and for the rate. Where it returns nil the slot must
 // be released and the breaker be told how the call went.
 func (g *guard) enter(ctx context.Context) *Unseen {
+	if err := ctx.Err(); err != nil {
+		return AsUnseen(err)
+	}
 	if u := g.keptBack(); u != nil { // nobody queues up for a service that isn't called
 		return u
 	}

@@ -3,6 +3,8 @@
 // leads or that it can't be.
 package lifecycle
 
+//go:generate go test . -update
+
 import (
 	"context"
 	"fmt"

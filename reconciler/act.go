@@ -12,6 +12,7 @@ import (
 	"amend/connectors"
 	"amend/lifecycle"
 	"amend/rules"
+	"amend/states"
 	"amend/store"
 )
 
@@ -152,7 +153,11 @@ func (h *heal) settle(u *store.Update) (act, done bool, err error) {
 		return h.following(u)
 	}
 	step, planned := h.steps[number], h.plan.Steps[number]
-	switch h.proved(planned) {
+	operation := h.operation(planned)
+	if operation == nil {
+		return false, true, h.giveUp(u, "gone", fmt.Sprintf("%s.%s is no longer declared, and what was sent isn't settled.", step.Service, step.Operation))
+	}
+	switch h.proved(planned, step, operation) {
 	case conditions.True:
 		if err := u.Proved(step.Repair, number); err != nil {
 			return false, false, err
@@ -163,7 +168,27 @@ func (h *heal) settle(u *store.Update) (act, done bool, err error) {
 		return false, true, h.waitIn(u, h.Now().Add(unseenWait), "unseen", fmt.Sprintf("Whether %s.%s worked can't be seen: %s.", step.Service, step.Operation, h.unseenIn(step.Service)))
 	case conditions.False:
 	}
-	return h.notShown(u, step)
+	if h.look.Verdict.Name == states.Unseen {
+		return h.unseen(u)
+	}
+	return h.notShown(u, step, operation)
+}
+
+// operation finds what is declared of a planned step now; nil where a change
+// of the configuration has taken it away.
+func (h *heal) operation(planned rules.PlannedStep) *amend.Operation {
+	_, service := h.Schema.Service(planned.Service)
+	if service == nil {
+		return nil
+	}
+	return service.Operation(planned.Operation)
+}
+
+// unseen has an open repair wait: where the customer is can't be judged, so
+// nothing is sent, and nothing that was sent is given up.
+func (h *heal) unseen(u *store.Update) (act, done bool, err error) {
+	why := "It can't be judged: " + h.reason(h.look.View, h.look.Verdict.Needs) + "."
+	return false, true, h.waitIn(u, h.Now().Add(unseenWait), "unseen", why)
 }
 
 func (h *heal) unseenIn(service string) string {
@@ -172,8 +197,8 @@ func (h *heal) unseenIn(service string) string {
 }
 
 // proved asks the operation's own condition where it has one, else compares
-// every expected field.
-func (h *heal) proved(planned rules.PlannedStep) conditions.Truth {
+// every expected field. Where no field can tell, only the service's word counts.
+func (h *heal) proved(planned rules.PlannedStep, step store.Step, operation *amend.Operation) conditions.Truth {
 	if rule := h.Rules.Rule(h.plan.Rule); rule != nil {
 		for _, s := range rule.Steps {
 			if s.Shown != nil && s.Name == planned.Service+"."+planned.Operation {
@@ -181,16 +206,28 @@ func (h *heal) proved(planned rules.PlannedStep) conditions.Truth {
 			}
 		}
 	}
-	return planned.Proved(h.look.View, h.Schema)
+	shown := planned.Proved(h.look.View, h.Schema)
+	switch {
+	case len(planned.Expect) > 0:
+		return shown
+	case step.Outcome == amend.Done && len(operation.Sets) == 0:
+		return conditions.True
+	case step.Outcome != amend.Done && shown == conditions.True:
+		return conditions.False
+	}
+	return shown
 }
 
 // following goes on after every step so far is proved: with the next step, or
 // with the end of the repair.
 func (h *heal) following(u *store.Update) (act, done bool, err error) {
-	if len(h.steps) < len(h.plan.Steps) {
-		return true, false, h.intend(u, len(h.steps))
+	if h.look.Verdict.Name == states.Unseen {
+		return h.unseen(u)
 	}
 	rule := h.Rules.Rule(h.plan.Rule)
+	if len(h.steps) < len(h.plan.Steps) {
+		return h.next(u, rule)
+	}
 	if rule != nil && slices.Contains(rule.From, h.look.Verdict.Name) {
 		// The effect is shown and yet the customer is where they were: the rule
 		// doesn't do what it says.
@@ -207,14 +244,24 @@ func (h *heal) following(u *store.Update) (act, done bool, err error) {
 	return false, false, u.Fire(lifecycle.Advance)
 }
 
+// next takes the next step of a repair that has several, as it was planned.
+func (h *heal) next(u *store.Update, rule *rules.Rule) (act, done bool, err error) {
+	planned := h.plan.Steps[len(h.steps)]
+	switch name := h.look.Verdict.Name; {
+	case h.operation(planned) == nil:
+		return false, true, h.giveUp(u, "gone", fmt.Sprintf("The next step, %s.%s, is no longer declared.", planned.Service, planned.Operation))
+	case name == states.Nobody || name == states.Unknown:
+		return false, true, h.giveUp(u, "moved", fmt.Sprintf("In the middle of %s the customer has become %s.", h.plan.Rule, name))
+	}
+	if d := h.mayResend(rule); !d.Go() {
+		return false, true, h.waitIn(u, d.Until, string(d.Reason), d.Say+".")
+	}
+	return true, false, h.intend(u, len(h.steps))
+}
+
 // notShown decides about a step that was sent and whose effect a reading
 // doesn't show.
-func (h *heal) notShown(u *store.Update, step store.Step) (act, done bool, err error) {
-	_, service := h.Schema.Service(step.Service)
-	operation := service.Operation(step.Operation)
-	if operation == nil {
-		return false, true, h.giveUp(u, "gone", fmt.Sprintf("%s.%s is no longer declared, and what was sent isn't settled.", step.Service, step.Operation))
-	}
+func (h *heal) notShown(u *store.Update, step store.Step, operation *amend.Operation) (act, done bool, err error) {
 	rule := h.Rules.Rule(h.plan.Rule)
 	name := step.Service + "." + step.Operation
 	switch step.Outcome {
@@ -252,6 +299,15 @@ func (h *heal) peekAgain(step store.Step, until time.Time) time.Time {
 // lied handles a service that said yes and shows nothing: it is read again a
 // few times, and never asked again.
 func (h *heal) lied(u *store.Update, step store.Step, rule *rules.Rule) (act, done bool, err error) {
+	if rule != nil {
+		due := step.OutcomeKnown()
+		for n := range u.Attempts {
+			due = due.Add(rule.Backoff.After(n + 1))
+		}
+		if h.Now().Before(due) && !step.OutcomeKnown().After(h.Now()) { // somebody else asked for this look: it doesn't count
+			return false, true, h.waitIn(u, due, "not_shown", u.Why)
+		}
+	}
 	u.Attempts++
 	why := fmt.Sprintf("%s.%s was answered with yes, and reading doesn't show it.", step.Service, step.Operation)
 	if rule == nil || u.Attempts >= rule.Attempts {
@@ -264,6 +320,12 @@ func (h *heal) lied(u *store.Update, step store.Step, rule *rules.Rule) (act, do
 // meanwhile (412), somebody else was first: the next reading plans anew.
 func (h *heal) refused(u *store.Update, step store.Step) (act, done bool, err error) {
 	moved := h.look.Verdict.Name != h.repair.State
+	if rule := h.Rules.Rule(h.plan.Rule); rule != nil && step.Sent > 1 {
+		// A no to what was sent again may mean that the first is still at work.
+		if next, early := h.tooEarly(step, rule); early {
+			return false, true, h.waitIn(u, next, "backoff", fmt.Sprintf("%s.%s was refused when sent again%s", step.Service, step.Operation, parenthesis(step.Detail)))
+		}
+	}
 	if step.Status != preconditionFailed && !moved {
 		return false, true, h.giveUp(u, "refused", fmt.Sprintf("%s.%s was refused%s", step.Service, step.Operation, parenthesis(step.Detail)))
 	}
@@ -292,20 +354,24 @@ func (h *heal) abandon(u *store.Update, why string) (act, done bool, err error) 
 // while the customer is still where the repair was planned.
 func (h *heal) again(u *store.Update, step store.Step, rule *rules.Rule, operation *amend.Operation, why string) (act, done bool, err error) {
 	name := step.Service + "." + step.Operation
-	if h.look.Verdict.Name != h.repair.State {
-		return h.abandon(u, fmt.Sprintf("The customer is %s now; %s is not sent again.", h.look.Verdict.Name, name))
-	}
-	if rule == nil || step.Sent >= rule.Attempts {
+	moved := h.look.Verdict.Name != h.repair.State
+	if !moved && (rule == nil || step.Sent >= rule.Attempts) {
+		u.Attempts = step.Sent
 		return false, true, h.giveUp(u, "attempts", fmt.Sprintf("%s It was sent %d times.", why, step.Sent))
 	}
-	if repeat := operation.Repeat; repeat.How == amend.RepeatByKey && h.Now().After(step.IntentAt.Add(repeat.Window*9/10)) {
+	if repeat := operation.Repeat; !moved && repeat.How == amend.RepeatByKey && h.Now().After(step.IntentAt.Add(repeat.Window*9/10)) {
 		return false, true, h.giveUp(u, "key_window", fmt.Sprintf("%s may no longer be repeated: the service forgets the key after %s.", name, short(repeat.Window)))
 	}
-	if next := step.OutcomeKnown().Add(rule.Backoff.After(step.Sent)); h.Now().Before(next) {
-		return false, true, h.waitIn(u, next, "backoff", why)
+	// Also where the customer has moved on: what isn't settled may still arrive,
+	// and a repair that began beside it could do the same again.
+	if rule != nil && (!moved || step.Outcome == amend.Unsettled) {
+		if next, early := h.tooEarly(step, rule); early {
+			return false, true, h.waitIn(u, next, "backoff", why)
+		}
 	}
-	// What was sent once counts as one repair; only standing pauses and a whole
-	// view are asked again.
+	if moved {
+		return h.abandon(u, fmt.Sprintf("The customer is %s now; %s is not sent again.", h.look.Verdict.Name, name))
+	}
 	if d := h.mayResend(rule); !d.Go() {
 		return false, true, h.waitIn(u, d.Until, string(d.Reason), d.Say+".")
 	}
@@ -315,8 +381,13 @@ func (h *heal) again(u *store.Update, step store.Step, rule *rules.Rule, operati
 	return true, false, h.intend(u, step.Number)
 }
 
-func (h *heal) mayResend(rule *rules.Rule) rules.Decision {
-	return rules.GuardAgain(rules.Facts{Now: h.Now(), Rule: rule, ByPerson: true, Windows: h.Windows, View: h.look.View, Schema: h.Schema, Rests: h.restsOn(rule)})
+// tooEarly reports whether a step has to wait before anything follows from its
+// not being shown, and until when. A clock that was put back ends the wait:
+// what it would be counted from hasn't happened yet.
+func (h *heal) tooEarly(step store.Step, rule *rules.Rule) (next time.Time, early bool) {
+	known := step.OutcomeKnown()
+	next = known.Add(rule.Backoff.After(step.Sent))
+	return next, h.Now().Before(next) && !known.After(h.Now())
 }
 
 // giveUp ends the repair and calls a person.

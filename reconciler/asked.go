@@ -15,6 +15,51 @@ import (
 	"amend/store"
 )
 
+// openFor opens a case for what a person asked of a customer who has none. What
+// can be answered without one is: a look at a coherent customer, and a rule that
+// no longer fits.
+func (e *Engine) openFor(ctx context.Context, customer string) (store.Lease, bool, error) {
+	requests, err := e.Store.OpenRequests(ctx, customer)
+	if err != nil || len(requests) == 0 {
+		return store.Lease{}, false, err
+	}
+	if _, held, err := e.Store.OpenCase(ctx, customer); err != nil || held {
+		return store.Lease{}, false, err
+	}
+	look := e.Look(ctx, customer)
+	if ctx.Err() != nil {
+		return store.Lease{}, false, ctx.Err()
+	}
+	found := e.judge(look.Scope)
+	if sighting, worth := e.sighting(&found); worth {
+		_, err = e.Store.Sight(ctx, []store.Sighting{sighting})
+	} else {
+		err = e.openToStart(ctx, look, requests)
+	}
+	if err != nil {
+		return store.Lease{}, false, err
+	}
+	return e.Store.Claim(ctx, customer, e.LeaseFor)
+}
+
+// openToStart opens a case for a coherent customer only if a rule may be taken.
+func (e *Engine) openToStart(ctx context.Context, look states.Look, requests []store.Request) error {
+	for _, q := range requests {
+		result := "looked: " + look.Verdict.Name
+		if q.Kind == store.AskStart {
+			_, _, refusal := e.fits(look, q)
+			if refusal == "" {
+				return e.Store.OpenFor(ctx, look.View.ID, look.Verdict.Name)
+			}
+			result = "refused: " + refusal
+		}
+		if err := e.Store.TakeRequest(ctx, q.ID, result); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // asked is the oldest rule that a person wants taken, if any. It is taken off
 // the list: it is carried out now or refused.
 func (h *heal) asked() (store.Request, bool) {
@@ -50,23 +95,38 @@ func (h *heal) startAsked(ctx context.Context, q store.Request) (bool, error) {
 	return false, h.send(ctx)
 }
 
-// startByPerson starts the rule, or says why not.
-func (h *heal) startByPerson(u *store.Update, q store.Request) (refusal string, err error) {
-	rule := h.Rules.Rule(q.Rule)
+// fits says whether what a person asked for still fits what a look shows, and
+// why not.
+func (e *Engine) fits(look states.Look, q store.Request) (rule *rules.Rule, plan rules.Plan, refusal string) {
+	rule = e.Rules.Rule(q.Rule)
 	switch {
 	case rule == nil:
-		return "there is no such rule.", nil
-	case !slices.Contains(rule.From, h.look.Verdict.Name):
-		return fmt.Sprintf("the customer is %s now.", h.look.Verdict.Name), nil
+		return nil, plan, "there is no such rule."
+	case look.Verdict.Name == states.Unseen:
+		return nil, plan, "it can't be judged: " + e.reason(look.View, look.Verdict.Needs) + "."
+	case !slices.Contains(rule.From, look.Verdict.Name):
+		return nil, plan, fmt.Sprintf("the customer is %s now.", look.Verdict.Name)
 	case rule.Mode == rules.Approve:
-		return "it needs the agreement of others, which this version can't ask for.", nil
+		return nil, plan, "it needs the agreement of others, which this version can't ask for."
 	}
-	plan, err := rule.Plan(h.look.Scope, h.Schema)
+	plan, err := rule.Plan(look.Scope, e.Schema)
+	if err == nil {
+		_, err = e.Preview(look.View, plan)
+	}
 	if err != nil {
-		return err.Error() + ".", nil
+		return nil, plan, err.Error() + "."
 	}
-	if rules.Fingerprint(h.look, rule, plan) != q.Fingerprint {
-		return "the customer has changed since the page was shown.", nil
+	if rules.Fingerprint(look, rule, plan) != q.Fingerprint {
+		return nil, plan, "the customer has changed since the page was shown."
+	}
+	return rule, plan, ""
+}
+
+// startByPerson starts the rule, or says why not.
+func (h *heal) startByPerson(u *store.Update, q store.Request) (refusal string, err error) {
+	rule, plan, refusal := h.fits(h.look, q)
+	if refusal != "" {
+		return refusal, nil
 	}
 	decision, err := h.guard(u, rule, h.Now(), true)
 	if err != nil {
@@ -88,6 +148,7 @@ func (h *heal) startByPerson(u *store.Update, q store.Request) (refusal string, 
 			return "", err
 		}
 	}
+	u.Attempts = 0 // what amend tried before is no count of theirs
 	return "", h.start(u, rule, plan, store.Repair{StartedBy: q.Actor, Reason: q.Reason})
 }
 

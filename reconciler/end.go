@@ -178,13 +178,6 @@ func (h *heal) incident(u *store.Update) error {
 	return err
 }
 
-// brake opens one incident for a rule that holds everything back.
-func (h *heal) brake(u *store.Update, rule *rules.Rule, why string) error {
-	_, err := u.Escalate(store.Incident{Cause: "share/" + rule.Name, Severity: "high", State: u.State, Rule: rule.Name, RuleVersion: rule.Version,
-		About: "The rule has stopped.", Why: why + ".", Next: "It goes on by itself when fewer customers are affected.", Since: h.Now()})
-	return err
-}
-
 // close ends a case whose customer is gone.
 func (h *heal) close(u *store.Update, reason, why string) error {
 	if err := u.Fire(lifecycle.Close); err != nil {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -42,6 +43,8 @@ type Engine struct {
 	LeaseFor time.Duration // default 60 s
 	Sweep    time.Duration // how often the store is asked whose time has come; default 1 s
 	Progress func(Progress)
+
+	defaults sync.Once // heals begin at the same time
 }
 
 const (
@@ -89,11 +92,15 @@ func (e *Engine) Run(ctx context.Context) error {
 // ends.
 func (e *Engine) Work(ctx context.Context) {
 	e.setDefaults()
-	go e.repeat(ctx, e.Sweep, e.sweep)
+	var sweeper sync.WaitGroup
+	sweeper.Go(func() { e.repeat(ctx, e.Sweep, e.sweep) })
 	e.Queue.Run(ctx, e.Workers, e.heal)
+	sweeper.Wait()
 }
 
-func (e *Engine) setDefaults() {
+func (e *Engine) setDefaults() { e.defaults.Do(e.fillIn) }
+
+func (e *Engine) fillIn() {
 	if e.Workers == 0 {
 		e.Workers = defaultWorkers
 	}

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"amend"
-	"amend/conditions"
 	"amend/lifecycle"
 	"amend/rules"
 	"amend/states"
@@ -37,18 +35,14 @@ const turnLimit = 20
 // ends.
 func (e *Engine) Heal(ctx context.Context, customer string) error {
 	e.setDefaults()
-	requests, err := e.Store.OpenRequests(ctx, customer)
-	if err != nil {
-		return err
-	}
 	lease, claimed, err := e.Store.Claim(ctx, customer, e.LeaseFor)
-	if err == nil && !claimed && len(requests) > 0 {
-		lease, claimed, err = e.openFor(ctx, customer, requests)
+	if err == nil && !claimed {
+		lease, claimed, err = e.openFor(ctx, customer)
 	}
 	if err != nil || !claimed {
 		return err
 	}
-	h := &heal{Engine: e, lease: lease, requests: requests}
+	h := &heal{Engine: e, lease: lease}
 	err = h.run(ctx)
 	if errors.Is(err, store.ErrLost) {
 		return nil // somebody else goes on
@@ -60,7 +54,11 @@ func (e *Engine) Heal(ctx context.Context, customer string) error {
 	return err
 }
 
-func (h *heal) run(ctx context.Context) error {
+func (h *heal) run(ctx context.Context) (err error) {
+	// Read under the lease: nobody else can be carrying these out.
+	if h.requests, err = h.Store.OpenRequests(ctx, h.lease.Customer); err != nil {
+		return err
+	}
 	if busy, err := h.stillBusy(ctx); err != nil || busy {
 		return err
 	}
@@ -94,32 +92,6 @@ func (h *heal) stillBusy(ctx context.Context) (busy bool, err error) {
 		return h.waitIn(u, d.Until, string(d.Reason), d.Say+".")
 	})
 	return busy, err
-}
-
-// openFor opens a case for what a person asked of a customer who has none. A
-// mere look at a coherent customer opens none.
-func (e *Engine) openFor(ctx context.Context, customer string, requests []store.Request) (store.Lease, bool, error) {
-	look := e.Look(ctx, customer)
-	wanted := ""
-	for _, q := range requests {
-		if q.Kind == store.AskStart {
-			wanted = q.ID
-		}
-	}
-	incoherent := look.Verdict.Name != states.Nobody && look.Verdict.Name != states.Unseen &&
-		!look.Verdict.Coherent(look.Verdict.Since(look.Scope, e.Now()), e.Now())
-	if wanted == "" && !incoherent {
-		for _, q := range requests {
-			if err := e.Store.TakeRequest(ctx, q.ID, "looked: "+look.Verdict.Name); err != nil {
-				return store.Lease{}, false, err
-			}
-		}
-		return store.Lease{}, false, nil
-	}
-	if err := e.Store.OpenFor(ctx, customer, look.Verdict.Name); err != nil {
-		return store.Lease{}, false, err
-	}
-	return e.Store.Claim(ctx, customer, e.LeaseFor)
 }
 
 // heal is one worker's hold on one case.
@@ -202,6 +174,9 @@ const unseenWait = 10 * time.Second
 // the transaction that makes it true. It is false where a step is to be sent.
 func (h *heal) decide(ctx context.Context, u *store.Update) (bool, error) {
 	verdict := h.look.Verdict
+	if err := h.unbrake(u); err != nil {
+		return true, err
+	}
 	switch verdict.Name {
 	case states.Nobody:
 		return true, h.close(u, "gone", "Nobody knows this customer any more.")
@@ -214,6 +189,9 @@ func (h *heal) decide(ctx context.Context, u *store.Update) (bool, error) {
 	since := verdict.Since(h.look.Scope, u.Since)
 	if verdict.Coherent(since, h.Now()) {
 		return true, h.coherent(u, since)
+	}
+	if err := h.outdated(u); err != nil {
+		return true, err
 	}
 	if u.Status == lifecycle.Escalated || u.Status == lifecycle.Proposed {
 		u.Release(time.Time{})
@@ -259,6 +237,9 @@ func (h *heal) arrive(u *store.Update) error {
 			return err
 		}
 	}
+	if verdict.Coherent(u.Since, h.Now()) && !counts(verdict.State) {
+		return nil // it ends now, and people are told that it is healed
+	}
 	switch u.Status {
 	case lifecycle.Proposed:
 		return h.leave(u, lifecycle.Withdraw, "What was proposed no longer fits.")
@@ -267,6 +248,23 @@ func (h *heal) arrive(u *store.Update) error {
 	case lifecycle.Watching, lifecycle.Healing, lifecycle.Waiting, lifecycle.Healed, lifecycle.Closed:
 	}
 	return nil
+}
+
+// outdated takes back what was proposed by a rule that has changed since:
+// people would agree to something else than what would be sent.
+func (h *heal) outdated(u *store.Update) error {
+	if u.Status != lifecycle.Proposed {
+		return nil
+	}
+	if rule := h.Rules.Rule(h.repair.Rule); rule != nil && rule.Version == h.repair.RuleVersion {
+		return nil
+	}
+	if h.repair.Status == store.RepairProposed {
+		if err := u.SetRepair(h.repair.ID, store.RepairVoid); err != nil {
+			return err
+		}
+	}
+	return h.leave(u, lifecycle.Withdraw, "The rule has changed since it was proposed.")
 }
 
 // leave takes a case out of people's hands and closes its incident.
@@ -288,7 +286,7 @@ func (h *heal) leave(u *store.Update, event lifecycle.Event, why string) error {
 // a time only that no field tells.
 func (h *heal) coherent(u *store.Update, since time.Time) error {
 	state := h.look.Verdict.State
-	if state.For > 0 && state.Since == nil {
+	if counts(state) {
 		return h.waitIn(u, since.Add(state.For), "counting", fmt.Sprintf("%s is in order for %s at most.", state.Name, short(state.For)))
 	}
 	if err := u.Fire(lifecycle.Heal); err != nil {
@@ -304,6 +302,10 @@ func (h *heal) coherent(u *store.Update, since time.Time) error {
 	}
 	return h.end(u, by, "healed", text)
 }
+
+// counts reports whether a state is in order for a time only that no field
+// tells, so that the case has to count it.
+func counts(state *states.State) bool { return state.For > 0 && state.Since == nil }
 
 // nobodyActs handles a state out of which no rule leads by itself.
 func (h *heal) nobodyActs(u *store.Update, rule *rules.Rule, since time.Time) error {
@@ -332,6 +334,9 @@ func (h *heal) take(ctx context.Context, u *store.Update, rule *rules.Rule, sinc
 		}
 		return true, h.waitIn(u, decision.Until, string(decision.Reason), decision.Say+".")
 	}
+	if err := u.ResolveCause(shareCause(rule), "healed"); err != nil {
+		return true, err
+	}
 	plan, err := rule.Plan(h.look.Scope, h.Schema)
 	if err == nil {
 		_, err = h.Preview(h.look.View, plan)
@@ -343,63 +348,4 @@ func (h *heal) take(ctx context.Context, u *store.Update, rule *rules.Rule, sinc
 		return true, h.propose(u, rule, plan)
 	}
 	return false, h.start(u, rule, plan, store.Repair{StartedBy: "amend"})
-}
-
-// guard asks every guard, with counts that nothing can change before the
-// decision is written.
-func (h *heal) guard(u *store.Update, rule *rules.Rule, since time.Time, byPerson bool) (rules.Decision, error) {
-	load, err := u.Load(rule.Name, rule.From)
-	if err != nil {
-		return rules.Decision{}, err
-	}
-	customers, err := u.Customers()
-	if err != nil {
-		return rules.Decision{}, err
-	}
-	settle := time.Duration(0)
-	if state := h.look.Verdict.State; state != nil {
-		settle = state.Settle
-	}
-	return rules.Guard(rules.Facts{Now: h.Now(), Rule: rule, ByPerson: byPerson, Windows: h.Windows, View: h.look.View, Schema: h.Schema,
-		Rests: h.restsOn(rule), Since: since, Settle: settle, Looks: u.Looks, Customers: customers,
-		InState: load.InStates, Open: load.Open, LastHour: load.LastHour}), nil
-}
-
-// restsOn lists the services that the decision rests on: what the conditions
-// up to the customer's state read, and what the rule calls.
-func (h *heal) restsOn(rule *rules.Rule) []int {
-	seen := make([]bool, len(h.Schema.Services))
-	for i := range h.Machine.States {
-		for _, r := range h.Machine.States[i].When.Reads() {
-			if r.Service >= 0 && h.decided(r) {
-				seen[r.Service] = true
-			}
-		}
-		if h.Machine.States[i].Name == h.look.Verdict.Name {
-			break
-		}
-	}
-	for _, s := range rule.Steps {
-		seen[s.Service] = true
-		for _, a := range s.Arguments {
-			for _, r := range a.Value.Reads() {
-				if r.Service >= 0 {
-					seen[r.Service] = true
-				}
-			}
-		}
-	}
-	var rests []int
-	for i := range seen {
-		if seen[i] {
-			rests = append(rests, i)
-		}
-	}
-	return rests
-}
-
-// decided reports whether a reading took part in the decision: a condition can
-// be false whatever an unseen record would say, and then doesn't rest on it.
-func (h *heal) decided(r conditions.Reference) bool {
-	return h.look.View.Records[r.Service].Presence != amend.Unseen
 }

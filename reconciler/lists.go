@@ -30,6 +30,9 @@ type fetched struct {
 	err  error
 }
 
+// errCircle is a list that would never end.
+var errCircle = errors.New("the list goes round in circles: the next cursor is the one that was sent")
+
 // errUnordered says that a list doesn't come in key order, so that it can't be
 // merged page by page.
 type errUnordered struct{ service int }
@@ -55,7 +58,7 @@ func (s *stream) fetch(ctx context.Context, c connectors.Connector) {
 	for cursor := ""; ; {
 		page, err := c.List(ctx, connectors.PageRequest{Cursor: cursor})
 		if err == nil && page.Next != "" && page.Next == cursor {
-			err = errors.New("the list goes round in circles: the next cursor is the one that was sent")
+			err = errCircle
 		}
 		select {
 		case s.pages <- fetched{page, err}:
@@ -80,6 +83,9 @@ func (s *stream) stage(ctx context.Context, c connectors.Connector) {
 		}
 		all = append(all, f.page.Records...)
 	}
+	if ctx.Err() != nil {
+		return // a part of a list is no list
+	}
 	slices.SortStableFunc(all, func(a, b connectors.Keyed) int { return strings.Compare(a.ID, b.ID) })
 	s.pages <- fetched{page: connectors.Page{Records: all}}
 }
@@ -93,6 +99,9 @@ func (s *stream) peek(ctx context.Context) (string, bool) {
 		select {
 		case f, more := <-s.pages:
 			s.page, s.failed, s.ended = f.page.Records, f.err, !more
+			if !more {
+				s.failed = ctx.Err() // whoever fetched gave up: that isn't the end of the list
+			}
 		case <-ctx.Done():
 			s.failed = ctx.Err()
 		}

@@ -2,7 +2,9 @@ package reconciler
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -60,15 +62,15 @@ func (s *scanning) run(ctx context.Context) error {
 			return visit
 		})
 	}
-	ids, err := s.e.changed(ctx)
+	ids, partial, err := s.e.changed(ctx)
 	if err != nil {
 		return err
 	}
-	return s.e.LookAt(ctx, ids, visit)
+	return errors.Join(s.e.LookAt(ctx, ids, visit), partial)
 }
 
 // visit counts a batch, opens cases, and wakes the open cases of customers
-// that look coherent again: only a heal closes them.
+// that look coherent again, or gone: only a heal closes them.
 func (s *scanning) visit(ctx context.Context, found []Found) error {
 	slices.SortFunc(found, func(a, b Found) int { return strings.Compare(a.Customer, b.Customer) })
 	open, err := s.e.Store.OpenBetween(ctx, found[0].Customer, found[len(found)-1].Customer)
@@ -84,10 +86,9 @@ func (s *scanning) visit(ctx context.Context, found []Found) error {
 	for i := range found {
 		f := &found[i]
 		s.count(f)
-		if f.Verdict.Name == states.Nobody || f.Verdict.Name == states.Unseen {
-			continue
-		}
-		switch sighting, worth := s.e.sighting(f); {
+		sighting, worth := s.e.sighting(f)
+		switch {
+		case f.Verdict.Name == states.Unseen:
 		case worth:
 			sightings = append(sightings, sighting)
 		case hasCase[f.Customer]:
@@ -122,7 +123,7 @@ func (e *Engine) sighting(f *Found) (store.Sighting, bool) {
 	state, now := f.Verdict.State, e.Now()
 	sighting := store.Sighting{Customer: f.Customer, State: f.Verdict.Name, Since: f.Since, Wake: now}
 	if state == nil {
-		return sighting, true
+		return sighting, f.Verdict.Name == states.Unknown
 	}
 	since := f.Since
 	if since.IsZero() {
@@ -132,7 +133,7 @@ func (e *Engine) sighting(f *Found) (store.Sighting, bool) {
 		sighting.DueAt = since.Add(state.Promise)
 	}
 	switch {
-	case f.Coherent && state.For > 0 && state.Since == nil:
+	case f.Coherent && counts(state):
 		sighting.Wake = now.Add(state.For)
 		return sighting, true
 	case f.Coherent:
@@ -175,12 +176,12 @@ func (s *scanning) tell(done bool) {
 
 // changed lists who changed since the last scan, where a source can tell, and
 // whoever has an open case. What a service can't tell is found by the next
-// full scan.
-func (e *Engine) changed(ctx context.Context) ([]string, error) {
+// full scan. partial says which services could not be asked.
+func (e *Engine) changed(ctx context.Context) (all []string, partial, err error) {
 	since := e.Now().Add(-freshOverlap)
 	for _, kind := range []string{store.FullScan, store.FreshScan} {
 		if last, any, err := e.Store.LastScan(ctx, kind, true); err != nil {
-			return nil, err
+			return nil, nil, err
 		} else if at := last.StartedAt.Add(-freshOverlap); any && (kind == store.FullScan || at.After(since)) {
 			since = at
 		}
@@ -191,19 +192,14 @@ func (e *Engine) changed(ctx context.Context) ([]string, error) {
 			continue
 		}
 		if err := e.changedIn(ctx, c, since, ids); err != nil {
-			return nil, fmt.Errorf("list what changed in %s: %w", e.Schema.Services[i].Name, err)
+			partial = errors.Join(partial, fmt.Errorf("list what changed in %s: %w", e.Schema.Services[i].Name, err))
 		}
 	}
 	open, err := e.Store.OpenBetween(ctx, "", "\U0010ffff")
 	for _, c := range open {
 		ids[c.Customer] = true
 	}
-	all := make([]string, 0, len(ids))
-	for id := range ids {
-		all = append(all, id)
-	}
-	slices.Sort(all)
-	return all, err
+	return slices.Sorted(maps.Keys(ids)), partial, err
 }
 
 func (e *Engine) changedIn(ctx context.Context, c connectors.Connector, since time.Time, ids map[string]bool) error {
@@ -215,7 +211,10 @@ func (e *Engine) changedIn(ctx context.Context, c connectors.Connector, since ti
 		for _, k := range page.Records {
 			ids[k.ID] = true
 		}
-		if page.Next == "" || page.Next == cursor {
+		if page.Next == cursor && cursor != "" {
+			return errCircle
+		}
+		if page.Next == "" {
 			return nil
 		}
 		cursor = page.Next

@@ -4,7 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 
+	"amend"
 	"amend/conditions"
 	"amend/states"
 )
@@ -15,33 +18,40 @@ import (
 // longer stands.
 func Fingerprint(look states.Look, rule *Rule, plan Plan) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%s\n%s %s\n", look.View.ID, look.Verdict.Name, plan.Rule, plan.Version)
+	fmt.Fprintf(h, "%q %q %q %q\n", look.View.ID, look.Verdict.Name, plan.Rule, plan.Version)
 	for _, s := range plan.Steps {
-		fmt.Fprintf(h, "%s.%s %v %v\n", s.Service, s.Operation, s.Arguments, s.Expect)
+		fmt.Fprintf(h, "%q.%q\n", s.Service, s.Operation)
+		for _, name := range slices.Sorted(maps.Keys(s.Arguments)) {
+			fmt.Fprintf(h, "%q %s\n", name, typed(s.Arguments[name]))
+		}
+		for _, want := range s.Expect {
+			fmt.Fprintf(h, "%q %s\n", want.Field, typed(want.Value))
+		}
 	}
 	for _, r := range reads(look, rule) {
 		if r.Service < 0 {
 			continue
 		}
 		record := &look.View.Records[r.Service]
-		fmt.Fprintf(h, "%s %s", r.Name, record.Presence)
+		fmt.Fprintf(h, "%q %s", r.Name, record.Presence)
 		if r.Field >= 0 {
-			fmt.Fprintf(h, " %s", record.Value(r.Field))
+			fmt.Fprintf(h, " %s", typed(record.Value(r.Field)))
 		}
 		fmt.Fprintln(h)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
+// typed writes a value so that no other value is written the same.
+func typed(v amend.Value) string { return fmt.Sprintf("%s %q", v.Type(), v.String()) }
+
 func reads(look states.Look, rule *Rule) []conditions.Reference {
 	var all []conditions.Reference
 	if look.Verdict.State != nil {
 		all = append(all, look.Verdict.State.When.Reads()...)
 	}
-	for _, step := range rule.Steps {
-		for _, a := range step.Arguments {
-			all = append(all, a.Value.Reads()...)
-		}
+	for i := range rule.Steps {
+		all = append(all, rule.Steps[i].Reads()...)
 	}
 	return all
 }

@@ -81,6 +81,18 @@ type Step struct {
 	Shown     *conditions.Condition // proves the effect instead of Effects; nil: Effects do
 }
 
+// Reads are the names that the step looks at, to decide whether and with what.
+func (s *Step) Reads() []conditions.Reference {
+	var all []conditions.Reference
+	if s.If != nil {
+		all = append(all, s.If.Reads()...)
+	}
+	for _, a := range s.Arguments {
+		all = append(all, a.Value.Reads()...)
+	}
+	return all
+}
+
 // Argument is one argument of a step.
 type Argument struct {
 	Name      string

@@ -5,6 +5,8 @@ package states
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"amend"
@@ -99,7 +101,10 @@ type Verdict struct {
 // every condition before it is false. An undecided condition before it makes
 // the customer unseen, one that errs makes it unknown; no rule acts on either.
 func (m *Machine) Classify(scope *conditions.Scope) Verdict {
-	if scope.View().Nobody() {
+	if needs, maybe := maybeNobody(scope.View()); maybe {
+		if len(needs) > 0 {
+			return Verdict{Name: Unseen, Needs: needs}
+		}
 		return Verdict{Name: Nobody}
 	}
 	for i := range m.States {
@@ -115,6 +120,22 @@ func (m *Machine) Classify(scope *conditions.Scope) Verdict {
 		}
 	}
 	return Verdict{Name: Unknown}
+}
+
+// maybeNobody reports whether no service is known to have a record, and which
+// could still have one. Nobody is a condition like the declared ones, before all
+// of them: an ID that the services in reach don't know is not yet an orphan.
+func maybeNobody(view *amend.View) (needs []int, maybe bool) {
+	for i := range view.Records {
+		switch view.Records[i].Presence {
+		case amend.Present:
+			return nil, false
+		case amend.Unseen:
+			needs = append(needs, i)
+		case amend.Absent:
+		}
+	}
+	return needs, true
 }
 
 // Since is the time from which the state counts for this customer: what the
@@ -154,13 +175,14 @@ type Explanation struct {
 
 // Explain evaluates conditions in order, up to and with the one that decided.
 func (m *Machine) Explain(scope *conditions.Scope) []Explanation {
+	if needs, maybe := maybeNobody(scope.View()); maybe && len(needs) > 0 {
+		return []Explanation{{State: Nobody, When: "every service says that it doesn't know the customer", Truth: conditions.Undecided, Reason: reason(scope.View(), needs)}}
+	}
 	var all []Explanation
 	for i := range m.States {
 		got := m.States[i].When.Eval(scope)
 		e := Explanation{State: m.States[i].Name, When: m.States[i].When.Text(), Truth: got.Truth, Reads: m.States[i].When.Reads()}
-		for _, service := range got.Needs {
-			e.Reason = scope.View().Records[service].Reason
-		}
+		e.Reason = reason(scope.View(), got.Needs)
 		if got.Err != nil {
 			e.Reason = got.Err.Error()
 		}
@@ -170,4 +192,15 @@ func (m *Machine) Explain(scope *conditions.Scope) []Explanation {
 		}
 	}
 	return all
+}
+
+// reason says why records are unseen, each reason once.
+func reason(view *amend.View, needs []int) string {
+	var all []string
+	for _, service := range needs {
+		if r := view.Records[service].Reason; !slices.Contains(all, r) {
+			all = append(all, r)
+		}
+	}
+	return strings.Join(all, "; ")
 }

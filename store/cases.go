@@ -161,7 +161,7 @@ func (s *Store) sight(tx *sql.Tx, one Sighting) (bool, error) {
 		one.Since = s.now()
 	}
 	_, err = s.insertCase(tx, Case{Customer: one.Customer, State: one.State, Since: one.Since, DueAt: one.DueAt, WakeAt: one.Wake, Looks: 1,
-		Reason: "seen", Why: "A scan saw the customer out of coherence.", Next: "amend looks again."})
+		Reason: "seen", Why: "The customer was seen out of coherence.", Next: "amend looks again."})
 	if err != nil {
 		return false, err
 	}

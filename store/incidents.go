@@ -62,13 +62,14 @@ func (s *Store) CountIncidents(ctx context.Context) (n int, err error) {
 	return n, s.db.QueryRowContext(ctx, `select count(*) from incidents where closed_at = 0`).Scan(&n)
 }
 
-// Escalate opens an incident, or finds the one with the same cause, and puts
-// its message into the outbox: both in the transaction of the case, so that no
-// escalation is without a message.
+// Escalate opens an incident, or finds the open one with the same cause, and
+// puts its message into the outbox: both in the transaction of the case, so
+// that no escalation is without a message. The incident of a case that is
+// escalated for another reason than before says the new one.
 func (u *Update) Escalate(i Incident) (Incident, error) {
 	found, err := scanIncident(u.tx.QueryRow(`select `+incidentColumns+` from incidents where cause = $1 and closed_at = 0`, i.Cause))
 	if err == nil {
-		return found, nil
+		return u.escalateAgain(found, i)
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return i, fmt.Errorf("read incidents: %w", err)
@@ -80,6 +81,34 @@ func (u *Update) Escalate(i Incident) (Incident, error) {
 		return i, fmt.Errorf("open an incident: %w", err)
 	}
 	return i, u.tell(i.ID, "post")
+}
+
+// escalateAgain brings an open incident up to date. One that is about a rule
+// stands for many cases and keeps the words that it began with.
+func (u *Update) escalateAgain(found, i Incident) (Incident, error) {
+	if i.CaseID == "" || found.Why == i.Why && found.State == i.State && found.Rule == i.Rule {
+		return found, nil
+	}
+	i.ID, i.Status, i.OpenedAt, i.Channel, i.Message = found.ID, found.Status, found.OpenedAt, found.Channel, found.Message
+	_, err := u.tx.Exec(`update incidents set severity = $2, state = $3, rule = $4, rule_version = $5, about = $6, why = $7, next = $8, tried = $9, tell = $10,
+		since = $11, due_at = $12 where id = $1`, i.ID, i.Severity, i.State, i.Rule, i.RuleVersion, i.About, i.Why, i.Next, i.Tried, i.Tell, micros(i.Since), micros(i.DueAt))
+	if err != nil {
+		return i, fmt.Errorf("write the incident: %w", err)
+	}
+	return i, u.tell(i.ID, "update")
+}
+
+// ResolveCause closes the open incident with a cause, if there is one.
+func (u *Update) ResolveCause(cause, outcome string) error {
+	var id string
+	err := u.tx.QueryRow(`select id from incidents where cause = $1 and closed_at = 0`, cause).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read incidents: %w", err)
+	}
+	return u.Resolve(id, outcome)
 }
 
 // Resolve closes an incident and has its message say so.
@@ -137,10 +166,10 @@ func (s *Store) Posted(ctx context.Context, l Letter, channel, message string) e
 }
 
 // Postponed writes down that a letter could not be told, and when to try
-// again.
+// again. Without a reason it was only not its turn, which is no attempt.
 func (s *Store) Postponed(ctx context.Context, l Letter, reason string, until time.Time) error {
 	return s.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.Exec(`update outbox set attempts = attempts + 1, error = $2, not_before = $3 where id = $1`, l.ID, reason, micros(until))
+		_, err := tx.Exec(`update outbox set attempts = attempts + case when $2 = '' then 0 else 1 end, error = $2, not_before = $3 where id = $1`, l.ID, reason, micros(until))
 		return err
 	})
 }

@@ -114,7 +114,7 @@ type Load struct {
 func (u *Update) Load(rule string, states []string) (Load, error) {
 	var l Load
 	err := u.tx.QueryRow(`select (select count(*) from repairs where rule = $1 and status = 'open' and case_id <> $3),
-			(select count(*) from repairs where rule = $1 and created_at > $2 and status <> 'proposed')`,
+			(select count(*) from repairs where rule = $1 and created_at > $2 and status not in ('proposed', 'void'))`,
 		rule, micros(u.s.now().Add(-time.Hour)), u.ID).Scan(&l.Open, &l.LastHour)
 	if err != nil {
 		return l, fmt.Errorf("count repairs: %w", err)
@@ -220,7 +220,7 @@ type Tally struct{ Repairs, Done, Steps, Sent int }
 // TallyRepairs counts repairs, steps and sendings.
 func (s *Store) TallyRepairs(ctx context.Context) (Tally, error) {
 	var t Tally
-	err := s.db.QueryRowContext(ctx, `select (select count(*) from repairs where status <> 'proposed'), (select count(*) from repairs where status = 'done'),
+	err := s.db.QueryRowContext(ctx, `select (select count(*) from repairs where status not in ('proposed', 'void')), (select count(*) from repairs where status = 'done'),
 		(select count(*) from steps), (select coalesce(sum(sent), 0) from steps)`).Scan(&t.Repairs, &t.Done, &t.Steps, &t.Sent)
 	return t, err
 }

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/url"
@@ -123,6 +124,24 @@ func migrate(ctx context.Context, path string) (err error) {
 	if has > knows {
 		return &amend.Error{Code: amend.Conflict, Text: fmt.Sprintf("the store has schema %d, this program knows %d", has, knows), Next: "use a newer amend"}
 	}
+	if has == knows {
+		return nil
+	}
+	return up(ctx, provider, path)
+}
+
+// up migrates, one process at a time: whoever comes second finds nothing to do.
+func up(ctx context.Context, provider *goose.Provider, path string) (err error) {
+	turn := flock.New(path + ".migrate")
+	if err := turn.Lock(); err != nil {
+		return fmt.Errorf("migrate the store: %w", err)
+	}
+	defer func() {
+		if gone := os.Remove(turn.Path()); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
+		err = errors.Join(err, turn.Unlock())
+	}()
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate the store: %w", err)
 	}

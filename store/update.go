@@ -19,9 +19,8 @@ type Lease struct {
 	Until    time.Time
 }
 
-// Claim takes the lease of the customer's open case, opening one where there
-// is none and open says so. It gives false where there is no case, or somebody
-// else holds it.
+// Claim takes the lease of the customer's open case. It gives false where
+// there is no case, or somebody else holds it.
 func (s *Store) Claim(ctx context.Context, customer string, d time.Duration) (lease Lease, claimed bool, err error) {
 	err = s.write(ctx, func(tx *sql.Tx) error {
 		now := s.now()
@@ -42,7 +41,7 @@ func (s *Store) Claim(ctx context.Context, customer string, d time.Duration) (le
 }
 
 // OpenFor opens a case for a customer outside of any scan, where there is
-// none.
+// none: because a person asked.
 func (s *Store) OpenFor(ctx context.Context, customer, state string) error {
 	return s.write(ctx, func(tx *sql.Tx) error {
 		var open bool
@@ -99,7 +98,8 @@ func (s *Store) Renew(ctx context.Context, lease *Lease, d time.Duration) error 
 // Now is the store's time.
 func (u *Update) Now() time.Time { return u.s.now() }
 
-// Fire moves the case by events of the lifecycle, and notes every move.
+// Fire moves the case by events of the lifecycle. It fails with a Conflict
+// where there is no such move; nothing of the update is written then.
 func (u *Update) Fire(events ...lifecycle.Event) error {
 	for _, e := range events {
 		to, err := lifecycle.Fire(u.Status, e)

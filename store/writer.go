@@ -114,32 +114,53 @@ func (w *writer) commit(group []*job) {
 		fail(group, fmt.Errorf("begin to write: %w", err))
 		return
 	}
+	whole := true
 	for _, j := range group {
-		j.err = w.one(tx, j)
+		if !whole {
+			j.err = errBroken
+			continue
+		}
+		whole = w.one(tx, j)
 	}
 	if err := tx.Commit(); err != nil {
 		w.log.Error("the store could not commit", "error", err, "jobs", len(group))
 		fail(group, fmt.Errorf("commit: %w", err))
+		// What couldn't be committed must not stay open on the one connection;
+		// mostly it is gone already, and then this fails.
+		w.db.Exec("rollback") //nolint:errcheck // see above
 	}
 }
 
-func (w *writer) one(tx *sql.Tx, j *job) (err error) {
-	if err := j.ctx.Err(); err != nil {
-		return err
+// errBroken is the error of jobs behind one whose failure took the whole
+// transaction with it, as a full disk does: what they wrote would be committed
+// on its own, although their callers are told that nothing was.
+var errBroken = errors.New("the transaction was rolled back by a failure before this write")
+
+// one carries out one job; false where the transaction is no longer there.
+func (w *writer) one(tx *sql.Tx, j *job) bool {
+	if j.err = j.ctx.Err(); j.err != nil {
+		return true
 	}
 	if _, err := tx.Exec("savepoint job"); err != nil {
-		return fmt.Errorf("begin to write: %w", err)
+		j.err = fmt.Errorf("begin to write: %w", err)
+		return false
 	}
+	end := "release job"
+	if j.err = j.run(tx); j.err != nil {
+		end = "rollback to job"
+	}
+	if _, err := tx.Exec(end); err != nil {
+		j.err = errors.Join(j.err, fmt.Errorf("end a write: %w", err))
+		return false
+	}
+	return true
+}
+
+// run keeps a panic from ending the writer, which all others need.
+func (j *job) run(tx *sql.Tx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic while writing: %v", p)
-		}
-		end := "release job"
-		if err != nil {
-			end = "rollback to job"
-		}
-		if _, ended := tx.Exec(end); ended != nil {
-			err = errors.Join(err, fmt.Errorf("end a write: %w", ended))
 		}
 	}()
 	return j.do(tx)

@@ -72,7 +72,7 @@ func (s *scanner) read() error {
 	if err != nil {
 		return err
 	}
-	if s.shape.items.expr == nil {
+	if !s.shape.items.computed() {
 		s.dec = s.outer.open(body)
 		if err := s.root(); err != nil {
 			return err

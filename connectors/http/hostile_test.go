@@ -65,9 +65,10 @@ func lies() []lie {
 		{name: "single quotes", status: 200, body: strings.ReplaceAll(whole, `"`, `'`)},
 		{name: "NaN", status: 200, body: strings.Replace(whole, `"1.00"`, `NaN`, 1)},
 		{name: "nested too deep", status: 200, body: `{"x":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `,` + whole[1:]},
-		{name: "too large", status: 200, body: strings.Repeat(" ", 70<<10) + whole},
+		{name: "too large", status: 200, body: whole + strings.Repeat(" ", 70<<10)},
 		{name: "too large, with its length", status: 200, body: whole + strings.Repeat(" ", 70<<10), header: map[string]string{"Content-Length": fmt.Sprint(len(whole) + 70<<10)}},
 		{name: "compressed", status: 200, body: zipped(whole), header: map[string]string{"Content-Encoding": "gzip"}},
+		{name: "plain, but said to be compressed", status: 200, body: whole, header: map[string]string{"Content-Encoding": "br"}},
 		{name: "a gzip bomb", status: 200, body: zipped(strings.Repeat(" ", 10<<20) + whole), header: map[string]string{"Content-Encoding": "gzip"}},
 		{name: "gone, by a gateway", status: 404, kind: "text/html", body: `<h1>404</h1>`},
 		{name: "gone, without the marker", status: 404, body: `{"message":"no Route matched with those values"}`},
@@ -315,12 +316,13 @@ func TestSlowAndCutAnswers(t *testing.T) {
 // A list that gives its own cursor back would never end.
 func TestListThatDoesNotGoOn(t *testing.T) {
 	t.Parallel()
-	for name, next := range map[string]string{"the same cursor": `"c1"`, "an object": `{}`, "a list": `[]`, "true": `true`, "a fraction": `1.5`} {
+	const list = `read: {one: {get: "/{id}"}, list: {get: /a, query: {c: "{cursor}"}, items: answer.list, key: item.id, next: answer.page.next}}`
+	for name, page := range map[string]string{"the same cursor": `{"next":"c1"}`, "an object": `{"next":{}}`, "a list": `{"next":[]}`, "true": `{"next":true}`, "a fraction": `{"next":1.5}`, "text around it": `"c2"`} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := open(t, serve(t, func(w http.ResponseWriter, _ *http.Request) {
-				reply(w, 200, `{"data":{"accounts":[]},"next":`+next+`}`)
-			}).URL, reads, ledger())
+				reply(w, 200, `{"list":[],"page":`+page+`}`)
+			}).URL, list, ledger())
 			_, err := c.List(t.Context(), connectors.PageRequest{Cursor: "c1"})
 			require.ErrorContains(t, err, "malformed")
 		})

@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"amend"
+	"amend/conditions"
 	"amend/connectors"
 )
 
@@ -38,14 +40,14 @@ type connector struct {
 	can        connectors.Abilities
 	now        func() time.Time
 	log        *slog.Logger
-	skipped    once // a list with rows that nobody can be named for was reported
+	skipped    atomic.Bool // a list with rows that nobody can be named for was reported
 }
 
 func open(d connectors.Declaration, s connectors.Surroundings) (connectors.Connector, amend.Findings) {
 	s = s.OrReal()
 	var spec declaration
 	d.Decode(&spec)
-	c := &compiler{service: d.Service, entity: d.Entity}
+	c := &compiler{service: d.Service, environments: map[string]*conditions.Dynamic{}}
 	made := &connector{service: d.Service, entity: d.Entity, now: s.Now, log: s.Log.With("service", d.Service.Name)}
 	made.client = c.client(&spec.HTTP, s)
 	c.reads(&spec.Read, made)
@@ -84,9 +86,9 @@ func (c *connector) Close() error {
 // compiler turns the declaration into requests and shapes, and collects what
 // is wrong with it.
 type compiler struct {
-	service *amend.Service
-	entity  *amend.Entity
-	found   amend.Findings
+	service      *amend.Service
+	environments map[string]*conditions.Dynamic // by their names
+	found        amend.Findings
 }
 
 func (c *compiler) reads(spec *readsSpec, made *connector) {

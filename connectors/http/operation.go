@@ -49,9 +49,15 @@ func (o *operation) prepare(client *client, call connectors.Call) (connectors.Re
 	if r.contentType != "" {
 		request.Header["Content-Type"] = r.contentType
 	}
+	return request, o.seal(&request, call)
+}
+
+// seal adds the headers that make a request harmless to repeat, and void where
+// the record has changed.
+func (o *operation) seal(request *connectors.Request, call connectors.Call) error {
 	if repeat := o.declared.Repeat; repeat.How == amend.RepeatByKey {
 		if call.Key == "" || !isHeaderValue(call.Key) {
-			return request, errors.New("the idempotency key is missing, or can't stand in a header")
+			return errors.New("the idempotency key is missing, or can't stand in a header")
 		}
 		if !repeat.InBody {
 			request.Header[repeat.Header] = call.Key
@@ -59,11 +65,11 @@ func (o *operation) prepare(client *client, call connectors.Call) (connectors.Re
 	}
 	if o.declared.IfUnchanged {
 		if call.Version == "" || !isHeaderValue(call.Version) {
-			return request, errors.New("the record's version is missing, so it can't be sent only if nothing changed")
+			return errors.New("the record's version is missing, so it can't be sent only if nothing changed")
 		}
 		request.Header["If-Match"] = call.Version
 	}
-	return request, nil
+	return nil
 }
 
 // vars are what the expressions of a request see; every declared argument must

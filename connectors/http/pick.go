@@ -171,7 +171,7 @@ func (s *scanner) cursor() error {
 	switch {
 	case s.shape.next.of("header"):
 		s.next = s.answer.header.Get(s.shape.next.path[1])
-	case s.shape.next.expr != nil:
+	case s.shape.next.computed():
 		next, err := s.answer.eval(s.shape.next.expr)
 		if err != nil {
 			return err

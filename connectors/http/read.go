@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"amend"
@@ -22,11 +21,6 @@ type read struct {
 	mask    []string // what {fields} asks for
 	max     int
 }
-
-// once is something that is reported once.
-type once struct{ done atomic.Bool }
-
-func (o *once) first() bool { return !o.done.Swap(true) }
 
 // One is part of connectors.Connector.
 func (c *connector) One(ctx context.Context, id string) (amend.Record, error) {
@@ -153,12 +147,18 @@ var callNames = map[string][]conditions.Variable{
 	"list": {{Name: "limit", Type: amend.Int}, {Name: "cursor", Type: amend.String}, {Name: "since", Type: amend.Timestamp}, {Name: "fields", List: true}},
 }
 
+// environment makes the environment of some names, once for all that use it:
+// making one costs more than compiling in it.
 func (c *compiler) environment(names ...conditions.Variable) *conditions.Dynamic {
-	env, err := conditions.NewDynamic(names...)
-	if err != nil { // the names are fixed, or were checked before
-		panic(err)
+	key := fmt.Sprint(names)
+	if c.environments[key] == nil {
+		env, err := conditions.NewDynamic(names...)
+		if err != nil { // the names are fixed, or were checked before
+			panic(err)
+		}
+		c.environments[key] = env
 	}
-	return env
+	return c.environments[key]
 }
 
 // bound checks that a request asks for what it must, and that each key stands

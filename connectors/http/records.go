@@ -64,7 +64,7 @@ func (c *connector) decodePage(a *answer) (connectors.Page, error) {
 		return connectors.Page{}, malformed(err.Error())
 	}
 	page := listing.Page(s.next, a.at)
-	if page.Skipped > 0 && c.skipped.first() {
+	if page.Skipped > 0 && !c.skipped.Swap(true) {
 		c.log.Warn("a list has rows that nobody can be named for; they are skipped", "count", page.Skipped)
 	}
 	return page, nil

@@ -76,7 +76,7 @@ func (oneShot) Close() error { return nil }
 // no value.
 func (c *client) restore(ctx context.Context, stored connectors.Request) (*http.Request, error) {
 	at, err := url.Parse(stored.URL)
-	if err != nil || at.Scheme != c.base.Scheme || at.Host != c.base.Host {
+	if err != nil || at.Scheme != c.base.Scheme || at.Host != c.base.Host || at.User != nil {
 		return nil, errors.New("it was prepared for another host than the one that is declared now")
 	}
 	req, err := c.request(ctx, stored.Method, at.RequestURI(), nil)

@@ -2,6 +2,7 @@ package http_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -172,13 +173,6 @@ func TestOutcomeWithoutAnswer(t *testing.T) {
 	got := c.Send(t.Context(), prepare(t, c, "open"))
 	require.Equal(t, connectors.Answer{Outcome: amend.Failed, Detail: "not sent: no connection could be made"}, got)
 
-	request := prepare(t, c, "open")
-	request.URL = strings.Replace(request.URL, "127.0.0.1", "127.0.0.2", 1)
-	require.Equal(t, amend.Failed, c.Send(t.Context(), request).Outcome)
-	request = prepare(t, c, "open")
-	request.Operation = "gone"
-	require.Equal(t, amend.Failed, c.Send(t.Context(), request).Outcome)
-
 	for name, answer := range map[string]http.HandlerFunc{
 		"cut": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"silent": func(_ http.ResponseWriter, r *http.Request) {
@@ -195,6 +189,27 @@ func TestOutcomeWithoutAnswer(t *testing.T) {
 		got := c.Send(t.Context(), prepare(t, c, "open"))
 		require.Equal(t, amend.Unsettled, got.Outcome, "%s: %s", name, got.Detail)
 	}
+}
+
+// What was prepared for another host, or for an operation that is gone, is
+// sent to nobody.
+func TestSendToNobodyElse(t *testing.T) {
+	t.Parallel()
+	server := serve(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s was sent", r.URL) })
+	c := open(t, server.URL, operations, bank())
+	for old, changed := range map[string]string{"127.0.0.1": "127.0.0.2", "http://": "https://", "http://127": "http://user@127", "/accounts": "\x7f"} {
+		request := prepare(t, c, "open")
+		request.URL = strings.Replace(request.URL, old, changed, 1)
+		got := c.Send(t.Context(), request)
+		require.Equal(t, amend.Failed, got.Outcome, "%s: %s", request.URL, got.Detail)
+	}
+	request := prepare(t, c, "open")
+	request.Operation = "gone"
+	require.Equal(t, amend.Failed, c.Send(t.Context(), request).Outcome)
+	request = prepare(t, c, "open")
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.Equal(t, amend.Failed, c.Send(ended, request).Outcome)
 }
 
 // counter answers the first request of each connection, and closes the

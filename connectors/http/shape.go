@@ -8,15 +8,17 @@ import (
 	"amend/connectors"
 )
 
-// source is where one thing stands in an answer or an item: a plain chain of
-// names, which is picked while the body is read, or an expression, which needs
-// everything decoded that it looks at. The zero source is nowhere.
+// source is where one thing stands in an answer or an item. A plain chain of
+// names is picked while the body is read; any other expression needs everything
+// decoded that it looks at. The zero source is nowhere.
 type source struct {
-	path []string // the first name says of what: item, answer or header
+	path []string // of a plain chain; the first name says of what: item, answer or header
 	expr *conditions.Expression
 }
 
 func (s *source) declared() bool { return s.path != nil || s.expr != nil }
+
+func (s *source) computed() bool { return s.path == nil && s.expr != nil }
 
 // of reports whether the source is a plain chain from a root.
 func (s *source) of(root string) bool { return s.path != nil && s.path[0] == root }
@@ -92,12 +94,13 @@ func (c *compiler) fields() []source {
 	env := c.environment(conditions.Variable{Name: "item"})
 	sources := make([]source, len(c.service.Fields))
 	for i, f := range c.service.Fields {
+		at := "fields." + f.Name + ".path"
 		if f.Path == "" {
-			sources[i].path = []string{"item", f.Name}
+			sources[i] = source{path: []string{"item", f.Name}, expr: c.expression(at, `item["`+f.Name+`"]`, env)}
 			continue
 		}
-		sources[i] = c.source("fields."+f.Name+".path", f.Path, env)
-		c.unless(len(sources[i].path) != 1, "fields."+f.Name+".path", "a field is a single value, not the whole item")
+		sources[i] = c.source(at, f.Path, env)
+		c.unless(len(sources[i].path) != 1, at, "a field is a single value, not the whole item")
 	}
 	return sources
 }
@@ -111,10 +114,7 @@ func (c *compiler) source(at, text string, env *conditions.Dynamic) source {
 	if x == nil {
 		return source{}
 	}
-	if x.Path() != nil {
-		return source{path: x.Path()}
-	}
-	return source{expr: x}
+	return source{path: x.Path(), expr: x}
 }
 
 func (c *compiler) shape(at string, spec *readSpec, name string, fields []source) *shape {
@@ -147,10 +147,8 @@ func (s *shape) plant() {
 	if s.items.of("answer") {
 		s.answer.insert(s.items.path[1:], slotItems)
 	}
-	if s.next.of("answer") {
-		if s.items.expr != nil || !s.answer.insert(s.next.path[1:], slotNext) {
-			s.next = source{expr: chain(s.next.path, "answer")}
-		}
+	if s.next.of("answer") && (s.items.computed() || !s.answer.insert(s.next.path[1:], slotNext)) {
+		s.next.path = nil
 	}
 	for i, f := range s.byField {
 		s.pick(f, i)
@@ -162,28 +160,9 @@ func (s *shape) plant() {
 }
 
 func (s *shape) pick(from source, slot int) {
-	switch {
-	case !from.declared():
-	case from.expr != nil:
+	if from.declared() && (from.computed() || !s.item.insert(from.path[1:], slot)) {
 		s.calculated = append(s.calculated, calculation{slot, from.expr})
-	case !s.item.insert(from.path[1:], slot):
-		s.calculated = append(s.calculated, calculation{slot, chain(from.path, "item")})
 	}
-}
-
-// chain is a plain chain as an expression.
-func chain(path []string, root string) *conditions.Expression {
-	env, err := conditions.NewDynamic(conditions.Variable{Name: root})
-	if err != nil { // a fixed name
-		panic(err)
-	}
-	var text strings.Builder
-	text.WriteString(root)
-	for _, name := range path[1:] {
-		text.WriteString(`["` + name + `"]`)
-	}
-	x, _ := env.Expression(text.String())
-	return x
 }
 
 // mask is what a service that can be asked for some fields only must be asked

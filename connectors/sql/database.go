@@ -50,7 +50,7 @@ func connect(found *amend.Findings, dsn string, atOnce int) *database {
 }
 
 func openSQLite(path string, atOnce int) *database {
-	query := url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(1000)", "query_only(1)"}}
+	query := url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(500)", "query_only(1)"}}
 	name := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
 	db, err := sql.Open("sqlite", name)
 	if err != nil { // only an unknown driver: opening a file comes later

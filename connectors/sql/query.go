@@ -59,7 +59,7 @@ func parse(found *amend.Findings, at, text string, must, may []string) *query {
 	p := &parser{text: []rune(text)}
 	p.run(slices.Concat(must, may))
 	for _, name := range must {
-		if !slices.Contains(p.query.names, name) {
+		if !slices.Contains(p.query.names, name) && len(p.found) == 0 { // else it is the one that is misspelt
 			p.complain(0, "", "the query never uses {%s}", name)
 		}
 	}

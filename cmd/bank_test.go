@@ -1,0 +1,42 @@
+package cmd_test
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"amend/bank"
+)
+
+// banks are those that scripts have started, by their control address.
+var banks sync.Map
+
+// inOrder lists the customers of a bank who are active; the first is its
+// sentinel, who is no customer.
+func inOrder(b *bank.Bank) []string {
+	var active []string
+	for id, state := range b.Planted() {
+		if state == "active" {
+			active = append(active, id)
+		}
+	}
+	slices.Sort(active)
+	return active[1:]
+}
+
+// setFault switches a fault of the script's bank: fault SERVICE 503|cut|off.
+func setFault(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: fault SERVICE 503|cut|off")
+	}
+	b, started := banks.Load(ts.Getenv("CONTROL"))
+	if !started {
+		ts.Fatalf("fault: start a bank first")
+	}
+	fault := bank.Fault{Outage: args[1]}
+	if args[1] == "off" {
+		fault = bank.Fault{}
+	}
+	ts.Check(b.(*bank.Bank).Fault(args[0], fault))
+}

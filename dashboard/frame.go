@@ -1,0 +1,100 @@
+package dashboard
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"amend/rules"
+	"amend/store"
+)
+
+// frame is what stands around every page.
+type frame struct {
+	Title       string
+	Here        string // the entry of the navigation that this page belongs to
+	Environment string
+	Actor       string
+	Entity      string // what a customer is called here
+	Plural      string
+	LoggedIn    bool
+	Search      bool    // the lookup box stands in the header
+	System      *system // nil on pages that must work without the store
+	Refresh     bool    // without scripts, the page loads itself again
+}
+
+// system is the one line about the whole.
+type system struct {
+	Repair    string // whether amend repairs by itself
+	Last      *moment
+	Customers string  // that the last full scan looked at
+	Running   *moment // since when a full scan runs
+	Broken    string  // how the newest full scan failed
+	Backlog   *backlog
+}
+
+// backlog is what people haven't been told yet.
+type backlog struct {
+	Messages string
+	Oldest   *moment
+	Error    string
+}
+
+// backlogLimit is how long a message may wait before the page says so.
+const backlogLimit = time.Minute
+
+// bareFrame is the frame of a page that asks the store nothing.
+func (s *Server) bareFrame(title string) frame {
+	entity := s.options.Desk.Schema.Entity
+	return frame{Title: title, Environment: s.options.Environment, Actor: s.options.Actor, Entity: entity.Name, Plural: entity.Plural}
+}
+
+func (s *Server) frame(r *http.Request, title, here string) (frame, error) {
+	f := s.bareFrame(title)
+	f.Here, f.LoggedIn, f.Search = here, true, here != "lookup"
+	var err error
+	f.System, err = s.system(r.Context())
+	return f, err
+}
+
+func (s *Server) clock() clock { return clock(s.options.Now()) }
+
+func (s *Server) system(ctx context.Context) (*system, error) {
+	c, db := s.clock(), s.options.Desk.Store
+	line := &system{Repair: s.repairs()}
+	last, any, err := db.LastScan(ctx, store.FullScan, true)
+	if err != nil {
+		return nil, err
+	}
+	if any {
+		line.Last, line.Customers = c.at(last.EndedAt), number(last.Customers)
+	}
+	newest, any, err := db.LastScan(ctx, store.FullScan, false)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case any && newest.Status == store.ScanRunning:
+		line.Running = c.at(newest.StartedAt)
+	case any && newest.Status != store.ScanDone:
+		line.Broken = stop(newest.Error)
+	}
+	behind, err := db.Backlog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if behind.Waiting > 0 && s.options.Now().Sub(behind.Oldest) > backlogLimit {
+		line.Backlog = &backlog{Messages: plural(behind.Waiting, "message waits", "messages wait"), Oldest: c.at(behind.Oldest), Error: stop(behind.Error)}
+	}
+	return line, nil
+}
+
+// repairs says whether any rule acts by itself.
+func (s *Server) repairs() string {
+	for _, r := range s.options.Desk.Rules.Rules {
+		if r.Mode == rules.Auto {
+			return "Automatic repair is on."
+		}
+	}
+	return "No rule repairs automatically."
+}

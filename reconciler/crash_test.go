@@ -1,0 +1,222 @@
+package reconciler_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"amend"
+	"amend/bank"
+	"amend/connectors"
+	"amend/lifecycle"
+	"amend/store"
+)
+
+// TestRestart stops the process at the two sides of an effect, politely and not,
+// and begins another on the same store: it goes on at the step where the first
+// stopped, with the same key.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	type stop func(cancel context.CancelFunc)
+	polite := func(cancel context.CancelFunc) { cancel() }
+	killed := func(context.CancelFunc) { panic("killed") } // nothing after it runs
+	for name, c := range map[string]struct {
+		stop   stop
+		effect bool // it is done by then
+		sent   int
+	}{
+		"CancelledBeforeTheEffect": {polite, false, 1},
+		"CancelledAfterTheEffect":  {polite, true, 1},
+		"KilledBeforeTheEffect":    {killed, false, 1},
+		"KilledAfterTheEffect":     {killed, true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var keys []string
+			w := setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{
+				"ledger": sending(func(_ context.Context, r connectors.Request, next func() connectors.Answer) (answer connectors.Answer) {
+					keys = append(keys, r.Header["Idempotency-Key"])
+					if len(keys) > 1 {
+						return next()
+					}
+					if c.effect {
+						answer = next()
+					}
+					c.stop(cancel)
+					return answer
+				})}})
+			w.scan()
+			customer := w.planted("ledger_missing")
+			w.heal(customer)
+			w.clock.passTo(w.lastCase(customer).WakeAt)
+			func() {
+				defer func() { recover() }() //nolint:errcheck // what is thrown is our own
+				assert.NoError(t, w.engine.Heal(ctx, customer))
+			}()
+			require.Len(t, keys, 1)
+			cancelled := ctx.Err() != nil
+			before := w.step(customer)
+			require.Equal(t, !cancelled, before.OutcomeAt.IsZero(), "who is stopped politely writes down what became of it")
+
+			w.restart()
+			require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+			require.Len(t, w.sendings(customer, bank.LedgerOpen), c.sent)
+			for _, key := range keys {
+				require.Equal(t, before.Key, key)
+			}
+			require.Equal(t, "open-ledger", w.repairs(customer)[0].Rule)
+			require.Equal(t, store.RepairDone, w.repairs(customer)[0].Status)
+			require.True(t, w.bank.Coherent(customer))
+			w.requireNothingWrong()
+		})
+	}
+}
+
+// TestI10OneHolder: while somebody holds the lease nobody else acts, and when it
+// ends they do.
+func TestI10OneHolder(t *testing.T) {
+	t.Parallel()
+	w := setup(t, options{})
+	w.scan()
+	customer := w.planted("rejected_with_card")
+	dead, claimed, err := w.store.Claim(t.Context(), customer, time.Minute)
+	require.NoError(t, err)
+	require.True(t, claimed)
+	w.clock.pass(59 * time.Second)
+	w.heal(customer)
+	require.Empty(t, w.bank.Journal().Entries())
+	ready, err := w.store.Ready(t.Context(), 1000)
+	require.NoError(t, err)
+	require.NotContains(t, ready, customer)
+
+	w.clock.pass(2 * time.Second)
+	ready, err = w.store.Ready(t.Context(), 1000)
+	require.NoError(t, err)
+	require.Contains(t, ready, customer, "the sweeper finds the case of a dead holder")
+	require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+	require.Greater(t, w.lastCase(customer).Fence, dead.Fence)
+}
+
+// TestI11StaleHolderWritesNothing: somebody else takes over while a call is in
+// flight.
+func TestI11StaleHolderWritesNothing(t *testing.T) {
+	t.Parallel()
+	var w *world
+	var once sync.Once
+	var seen store.Case
+	customer := ""
+	slow := func(_ context.Context, _ connectors.Request, next func() connectors.Answer) connectors.Answer {
+		answer := next()
+		once.Do(func() {
+			w.clock.pass(2 * time.Minute)
+			w.healOn(customer) // the successor
+			seen = w.lastCase(customer)
+			answer = connectors.Answer{Outcome: amend.Refused, Detail: "from the grave"}
+		})
+		return answer
+	}
+	w = setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"cards": sending(slow)}})
+	w.scan()
+	customer = w.planted("rejected_with_card")
+	w.heal(customer)
+	require.Equal(t, lifecycle.Healed, seen.Status)
+	require.Equal(t, seen, w.lastCase(customer))
+	require.Equal(t, amend.Done, w.step(customer).Outcome)
+	require.Len(t, w.sendings(customer, bank.CardsBlock), 1)
+}
+
+// TestTwoEnginesOneCustomer: whoever comes second leaves it to the first.
+func TestTwoEnginesOneCustomer(t *testing.T) {
+	t.Parallel()
+	w := setup(t, options{customers: 200})
+	w.scan()
+	w.clock.pass(time.Minute)
+	other := w.another()
+	states := []string{"ledger_missing", "billing_missing", "email_differs", "rejected_with_card", "rejected_with_plan"}
+	for range 4 {
+		var group sync.WaitGroup
+		for _, state := range states {
+			for _, customer := range w.allPlanted(state) {
+				group.Go(func() { assert.NoError(t, w.engine.Heal(t.Context(), customer)) })
+				group.Go(func() { assert.NoError(t, other.Heal(t.Context(), customer)) })
+			}
+		}
+		group.Wait()
+		w.clock.pass(time.Minute)
+	}
+	for _, state := range states {
+		for _, customer := range w.allPlanted(state) {
+			require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+		}
+	}
+	w.requireNothingWrong()
+}
+
+// panicking panics for one customer.
+type panicking struct {
+	connectors.Connector
+	customer *string
+}
+
+// One is part of connectors.Connector.
+func (p panicking) One(ctx context.Context, id string) (amend.Record, error) {
+	if id == *p.customer {
+		panic("a bug in a connector")
+	}
+	return p.Connector.One(ctx, id)
+}
+
+// TestPanic: a connector that panics costs its own customer alone.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	customer := ""
+	w := setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": func(c connectors.Connector) connectors.Connector {
+		return connectors.Guard(panicking{c, &customer}, connectors.GuardOptions{})
+	}}})
+	w.scan()
+	all := w.allPlanted("ledger_missing")
+	customer = all[0]
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); w.engine.Work(ctx) }()
+	w.clock.pass(time.Second)
+	w.engine.Queue.Wake(all[0], w.clock.Now())
+	w.engine.Queue.Wake(all[1], w.clock.Now())
+	require.Eventually(t, func() bool {
+		w.clock.pass(100 * time.Millisecond)
+		return w.lastCase(all[1]).Status == lifecycle.Healed
+	}, 20*time.Second, 10*time.Millisecond)
+	cancel()
+	<-done
+	poisoned := w.lastCase(all[0])
+	require.Equal(t, lifecycle.Waiting, poisoned.Status)
+	require.Contains(t, poisoned.Why, "billing could not be read")
+	require.Empty(t, w.sendings(all[0], bank.LedgerOpen))
+}
+
+// TestClockPutBack: what waits goes on, and nothing is sent twice.
+func TestClockPutBack(t *testing.T) {
+	t.Parallel()
+	w := setup(t, options{})
+	w.scan()
+	customer := w.planted("ledger_missing")
+	w.fault("ledger", bank.Fault{LostRate: 1, Only: bank.OnlyOperations})
+	w.clock.passTo(w.healUntil(customer, "settling").WakeAt)
+	w.clock.pass(time.Hour)
+	lease, claimed, err := w.store.Claim(t.Context(), customer, time.Minute)
+	require.NoError(t, err)
+	require.True(t, claimed)
+	w.clock.pass(-30 * time.Minute)
+	_, claimed, err = w.store.Claim(t.Context(), customer, time.Minute)
+	require.NoError(t, err)
+	require.False(t, claimed, "a live lease isn't freed")
+	require.NoError(t, w.store.Update(t.Context(), lease, func(u *store.Update) error { u.Release(u.Now()); return nil }))
+	require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+	require.Len(t, w.sendings(customer, bank.LedgerOpen), 1)
+}

@@ -1,0 +1,115 @@
+package reconciler
+
+import (
+	"time"
+
+	"amend"
+	"amend/conditions"
+	"amend/rules"
+	"amend/states"
+	"amend/store"
+)
+
+// guard asks every guard, with counts that nothing can change before the
+// decision is written.
+func (h *heal) guard(u *store.Update, rule *rules.Rule, since time.Time, byPerson bool) (rules.Decision, error) {
+	load, err := u.Load(rule.Name, rule.From)
+	if err != nil {
+		return rules.Decision{}, err
+	}
+	customers, err := u.Customers()
+	if err != nil {
+		return rules.Decision{}, err
+	}
+	settle := time.Duration(0)
+	if state := h.look.Verdict.State; state != nil {
+		settle = state.Settle
+	}
+	return rules.Guard(rules.Facts{Now: h.Now(), Rule: rule, ByPerson: byPerson, Windows: h.Windows, View: h.look.View, Schema: h.Schema,
+		Rests: h.restsOn(rule), Since: since, Settle: settle, Looks: u.Looks, Customers: customers,
+		InState: load.InStates, Open: load.Open, LastHour: load.LastHour}), nil
+}
+
+// restsOn lists the services that the decision rests on: what the conditions
+// up to the customer's state read, and what the rule calls.
+func (h *heal) restsOn(rule *rules.Rule) []int {
+	seen := make([]bool, len(h.Schema.Services))
+	for i := range h.Machine.States {
+		for _, r := range h.Machine.States[i].When.Reads() {
+			if r.Service >= 0 && h.decided(r) {
+				seen[r.Service] = true
+			}
+		}
+		if h.Machine.States[i].Name == h.look.Verdict.Name {
+			break
+		}
+	}
+	for _, s := range rule.Steps {
+		seen[s.Service] = true
+		for _, a := range s.Arguments {
+			for _, r := range a.Value.Reads() {
+				if r.Service >= 0 {
+					seen[r.Service] = true
+				}
+			}
+		}
+	}
+	var rests []int
+	for i := range seen {
+		if seen[i] {
+			rests = append(rests, i)
+		}
+	}
+	return rests
+}
+
+// decided reports whether a reading took part in the decision: a condition can
+// be false whatever an unseen record would say, and then doesn't rest on it.
+func (h *heal) decided(r conditions.Reference) bool {
+	return h.look.View.Records[r.Service].Presence != amend.Unseen
+}
+
+// mayResend asks what must hold before anything of an open repair is sent: what
+// was begun counts as one repair, so only standing pauses and a whole view are
+// asked again. The rule is nil where it is no longer declared.
+func (h *heal) mayResend(rule *rules.Rule) rules.Decision {
+	facts := rules.Facts{Now: h.Now(), Rule: rule, ByPerson: true, Windows: h.Windows, View: h.look.View, Schema: h.Schema}
+	if rule != nil {
+		facts.Rests = h.restsOn(rule)
+	}
+	return rules.GuardAgain(facts)
+}
+
+// shareCause is the incident of a rule that holds everything back.
+func shareCause(rule *rules.Rule) string { return "share/" + rule.Name }
+
+// brake opens one incident for a rule that holds everything back.
+func (h *heal) brake(u *store.Update, rule *rules.Rule, why string) error {
+	_, err := u.Escalate(store.Incident{Cause: shareCause(rule), Severity: "high", State: u.State, Rule: rule.Name, RuleVersion: rule.Version,
+		About: "The rule has stopped.", Why: why + ".", Next: "It goes on by itself when fewer customers are affected.", Since: h.Now()})
+	return err
+}
+
+// unbrake closes that incident where a customer whom the brake held back has
+// left the rule's states by themselves, and so few are left that the rule would
+// act again: nobody else may come who could say so.
+func (h *heal) unbrake(u *store.Update) error {
+	rule := h.Rules.Rule(u.Rule)
+	if rule == nil || u.Reason != string(rules.Share) || u.State == h.look.Verdict.Name || h.look.Verdict.Name == states.Unseen {
+		return nil
+	}
+	load, err := u.Load(rule.Name, rule.From)
+	if err != nil {
+		return err
+	}
+	customers, err := u.Customers()
+	if err != nil {
+		return err
+	}
+	// The one who leaves is still counted.
+	left := rules.Facts{Now: h.Now(), Rule: rule, View: h.look.View, Schema: h.Schema, Customers: customers, InState: load.InStates - 1}
+	if rules.Guard(left).Reason == rules.Share {
+		return nil
+	}
+	return u.ResolveCause(shareCause(rule), "healed")
+}

@@ -1,0 +1,372 @@
+package reconciler_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"amend"
+	"amend/bank"
+	"amend/connectors"
+	"amend/lifecycle"
+	"amend/store"
+)
+
+// sendings are the customer's entries of one operation.
+func (w *world) sendings(customer string, operation bank.Operation) []bank.Entry {
+	var all []bank.Entry
+	for _, e := range w.bank.Journal().Of(customer) {
+		if e.Operation == operation {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// TestI8LostAnswers: the effect is found by reading, and nothing is sent twice.
+func TestI8LostAnswers(t *testing.T) {
+	t.Parallel()
+	w := setup(t, options{customers: 400})
+	w.scan()
+	for _, c := range []struct {
+		service, state string
+		operation      bank.Operation
+	}{
+		{"ledger", "ledger_missing", bank.LedgerOpen}, {"cards", "card_missing", bank.CardsOrder}, {"billing", "billing_missing", bank.BillingStart},
+		{"billing", "email_differs", bank.BillingSetEmail}, {"cards", "rejected_with_card", bank.CardsBlock}, {"billing", "rejected_with_plan", bank.BillingCancel},
+	} {
+		w.fault(c.service, bank.Fault{LostRate: 1, Only: bank.OnlyOperations})
+		customer := w.planted(c.state)
+		require.Equal(t, lifecycle.Healed, w.healOn(customer).Status, c.state)
+		all := w.sendings(customer, c.operation)
+		require.Len(t, all, 1, c.state)
+		require.True(t, all[0].Lost && all[0].Effect)
+		require.True(t, w.bank.Coherent(customer))
+		w.fault(c.service, bank.Fault{})
+	}
+	w.requireNothingWrong()
+}
+
+// TestI5I6SameKeySameBytes: what failed before its effect is sent again, after
+// a backoff, and nothing about it changes.
+func TestI5I6SameKeySameBytes(t *testing.T) {
+	t.Parallel()
+	short := func(s string) string { return strings.ReplaceAll(s, "timeout: 2s", "timeout: 100ms") }
+	for name, fault := range map[string]bank.Fault{
+		"Error":   {ErrorRate: 1, Only: bank.OnlyOperations},
+		"Outage":  {Outage: bank.OutageUnavailable, Only: bank.OnlyOperations},
+		"Cut":     {Outage: bank.OutageCut, Only: bank.OnlyOperations},
+		"Timeout": {HangRate: 1, Only: bank.OnlyOperations},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, options{yaml: short})
+			w.scan()
+			customer := w.planted("ledger_missing")
+			w.fault("ledger", fault)
+			for sent := 1; sent <= 3; sent++ {
+				c := w.healUntil(customer, "backoff")
+				require.Equal(t, lifecycle.Waiting, c.Status)
+				require.Len(t, w.sendings(customer, bank.LedgerOpen), sent)
+				require.Equal(t, sent, w.step(customer).Sent)
+				w.heal(customer) // too early: nothing is sent
+				require.Len(t, w.sendings(customer, bank.LedgerOpen), sent)
+				w.clock.passTo(c.WakeAt)
+				if sent == 3 {
+					w.fault("ledger", bank.Fault{})
+				}
+				w.heal(customer)
+			}
+			require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+			all := w.sendings(customer, bank.LedgerOpen)
+			require.Len(t, all, 4)
+			var last time.Time
+			for i, e := range all {
+				require.Equal(t, all[0].Key, e.Key)
+				require.Equal(t, all[0].BodySHA256, e.BodySHA256)
+				if backoff := 10 * time.Second << max(0, i-1); i > 0 {
+					require.GreaterOrEqual(t, e.Time.Sub(last), backoff-time.Millisecond)
+				}
+				last = e.Time
+			}
+			require.Equal(t, "order-card", w.repairs(customer)[1].Rule, "one repair did it all")
+			w.requireNothingWrong()
+		})
+	}
+}
+
+// TestAttemptsEnd: what never works ends with a person, who is told how often it
+// was tried.
+func TestAttemptsEnd(t *testing.T) {
+	t.Parallel()
+	w := setup(t, options{})
+	w.scan()
+	customer := w.planted("ledger_missing")
+	w.fault("ledger", bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations})
+	c := w.healOn(customer)
+	w.requireEscalated(c, "attempts")
+	require.Len(t, w.sendings(customer, bank.LedgerOpen), 5)
+	require.Contains(t, w.incident(c).Tried, "5 times")
+	require.Equal(t, store.RepairFailed, w.repairs(customer)[0].Status)
+	require.True(t, c.WakeAt.IsZero(), "nobody looks again until something changes")
+	w.requireNothingWrong()
+}
+
+// TestWithin: while an order may not be shown yet, nobody orders again.
+func TestWithin(t *testing.T) {
+	t.Parallel()
+	w := setup(t, options{bank: func(o *bank.Options) { o.CardDelay = within - time.Second }})
+	w.scan()
+	w.fault("cards", bank.Fault{LostRate: 1, Only: bank.OnlyOperations})
+	customer := w.planted("card_missing")
+	c := w.healUntil(customer, "verifying")
+	for range 4 { // more eager than any schedule
+		w.clock.pass(700 * time.Millisecond)
+		w.fresh()
+		w.heal(customer)
+		c = w.lastCase(customer)
+		require.Equal(t, "verifying", c.Reason)
+	}
+	require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+	require.Len(t, w.sendings(customer, bank.CardsOrder), 1)
+	w.requireNothingWrong()
+}
+
+// TestI7KeyWindow: once the service may have forgotten the key, only reading is
+// left.
+func TestI7KeyWindow(t *testing.T) {
+	t.Parallel()
+	w := setup(t, options{yaml: func(s string) string { return strings.ReplaceAll(s, "window: 24h", "window: 1m") }})
+	w.scan()
+	customer := w.planted("ledger_missing")
+	w.fault("ledger", bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations})
+	w.healUntil(customer, "backoff")
+	w.clock.pass(55 * time.Second)
+	w.heal(customer)
+	w.requireEscalated(w.lastCase(customer), "key_window")
+	require.Len(t, w.sendings(customer, bank.LedgerOpen), 1)
+}
+
+// TestNeverTwice: an operation that must not be repeated is sent again only
+// where it certainly didn't happen.
+func TestNeverTwice(t *testing.T) {
+	t.Parallel()
+	never := func(s string) string {
+		return strings.Replace(s, `with: {email: string}, repeat: safe`, `with: {email: string}, repeat: never`, 1)
+	}
+	for _, c := range []struct {
+		outcome amend.Outcome
+		reason  string
+		sent    int
+	}{{amend.Unsettled, "unsettled", 1}, {amend.Failed, "attempts", 5}} {
+		t.Run(c.outcome.String(), func(t *testing.T) {
+			t.Parallel()
+			sent := 0
+			answer := func(context.Context, connectors.Request, func() connectors.Answer) connectors.Answer {
+				sent++
+				return connectors.Answer{Outcome: c.outcome}
+			}
+			w := setup(t, options{yaml: never, wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": sending(answer)}})
+			w.scan()
+			w.requireEscalated(w.healOn(w.planted("email_differs")), c.reason)
+			require.Equal(t, c.sent, sent)
+		})
+	}
+}
+
+// TestRefused: a no is not asked again, and people read why.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	sent := 0
+	refuse := func(context.Context, connectors.Request, func() connectors.Answer) connectors.Answer {
+		sent++
+		return connectors.Answer{Outcome: amend.Refused, Status: http.StatusUnprocessableEntity, Detail: "answered 422: the plan is not sold any more"}
+	}
+	w := setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": sending(refuse)}})
+	w.scan()
+	c := w.healOn(w.planted("billing_missing"))
+	w.requireEscalated(c, "refused")
+	require.Contains(t, c.Why, "not sold any more")
+	require.Equal(t, 1, sent)
+
+	t.Run("AdoptedWhereSomebodyElseWasFirst", func(t *testing.T) {
+		var w *world
+		first := func(_ context.Context, r connectors.Request, next func() connectors.Answer) connectors.Answer {
+			w.human(http.MethodPost, "LEDGER_URL", "/accounts", string(r.Body), "by-hand")
+			return next()
+		}
+		w = setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": sending(first)}})
+		w.scan()
+		customer := w.planted("ledger_missing")
+		require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+		require.Equal(t, http.StatusConflict, w.sendings(customer, bank.LedgerOpen)[0].Status+w.sendings(customer, bank.LedgerOpen)[1].Status-http.StatusCreated)
+	})
+	t.Run("WhenSentAgainItIsReadOnceMore", func(t *testing.T) {
+		// The first sending is still at work when the second is refused, and
+		// shows after it.
+		var w *world
+		sent := 0
+		slow := func(_ context.Context, r connectors.Request, _ func() connectors.Answer) connectors.Answer {
+			if sent++; sent == 1 {
+				return connectors.Answer{Outcome: amend.Unsettled}
+			}
+			return connectors.Answer{Outcome: amend.Refused, Status: http.StatusConflict}
+		}
+		w = setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": sending(slow)}})
+		w.scan()
+		customer := w.planted("ledger_missing")
+		w.clock.passTo(w.healUntil(customer, "backoff").WakeAt)
+		w.heal(customer)
+		require.Equal(t, 2, sent)
+		require.Equal(t, "backoff", w.lastCase(customer).Reason)
+		w.human(http.MethodPost, "LEDGER_URL", "/accounts", `{"owner":"`+customer+`","currency":"`+w.currency(customer)+`"}`, "late")
+		require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+		require.Equal(t, 2, sent)
+	})
+}
+
+// TestUnseenInTheMiddle: an unsettled step stays open while the customer can't
+// be judged, and keeps its key.
+func TestUnseenInTheMiddle(t *testing.T) {
+	t.Parallel()
+	w := setup(t, options{})
+	w.scan()
+	customer := w.planted("ledger_missing")
+	w.fault("ledger", bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations})
+	w.clock.passTo(w.healUntil(customer, "backoff").WakeAt)
+	w.fault("ledger", bank.Fault{})
+	w.fault("identity", bank.Fault{Outage: bank.OutageUnavailable})
+	w.heal(customer)
+	c := w.lastCase(customer)
+	require.Equal(t, "unseen", c.Reason)
+	w.requireConsistent(c)
+	require.Equal(t, store.RepairOpen, w.repairs(customer)[0].Status)
+
+	w.fault("identity", bank.Fault{})
+	w.reload(func(s string) string { return s + "\n" })
+	w.clock.passTo(c.WakeAt)
+	require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+	require.Len(t, w.sendings(customer, bank.LedgerOpen), 2)
+	require.Equal(t, "order-card", w.repairs(customer)[1].Rule, "one repair did it all")
+	w.requireNothingWrong()
+}
+
+// TestMovedInTheMiddle: what isn't settled is given time to arrive before
+// anything else is decided for a customer who has moved on.
+func TestMovedInTheMiddle(t *testing.T) {
+	t.Parallel()
+	w := setup(t, options{})
+	w.scan()
+	customer := w.planted("billing_missing")
+	w.fault("billing", bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations})
+	w.healUntil(customer, "backoff")
+	w.human(http.MethodPut, "LEDGER_URL", "/accounts/"+customer+"/status", `{"status":"closed"}`, "")
+	w.heal(customer)
+	c := w.lastCase(customer)
+	require.Equal(t, "backoff", c.Reason, "not yet")
+	require.Equal(t, store.RepairOpen, w.repairs(customer)[0].Status)
+	w.clock.passTo(c.WakeAt)
+	w.heal(customer)
+	c = w.lastCase(customer)
+	w.requireEscalated(c, "no_rule")
+	require.Equal(t, "ledger_unusable", c.State)
+	require.Equal(t, store.RepairFailed, w.repairs(customer)[0].Status)
+	require.Len(t, w.sendings(customer, bank.BillingStart), 1)
+}
+
+// TestReload changes the configuration while a repair is open.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	renamed := func(s string) string { return strings.Replace(s, "  open-ledger:", "  other:", 1) }
+	start := func(t *testing.T) (*world, string) {
+		w := setup(t, options{})
+		w.scan()
+		customer := w.planted("ledger_missing")
+		w.fault("ledger", bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations})
+		w.clock.passTo(w.healUntil(customer, "backoff").WakeAt)
+		return w, customer
+	}
+	t.Run("RuleGone", func(t *testing.T) {
+		t.Parallel()
+		w, customer := start(t)
+		w.reload(renamed)
+		w.heal(customer)
+		w.requireEscalated(w.lastCase(customer), "attempts")
+		require.Len(t, w.sendings(customer, bank.LedgerOpen), 1, "a rule that is gone sends nothing")
+	})
+	t.Run("RuleGoneAndEffectShown", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t, options{bank: func(o *bank.Options) { o.CardDelay = 3 * time.Second }})
+		w.scan()
+		customer := w.planted("card_missing")
+		w.healUntil(customer, "verifying")
+		w.reload(func(s string) string { return strings.Replace(s, "  order-card:", "  other:", 1) })
+		require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+		require.Len(t, w.sendings(customer, bank.CardsOrder), 1)
+	})
+	t.Run("OperationGone", func(t *testing.T) {
+		t.Parallel()
+		w, customer := start(t)
+		w.reload(func(s string) string {
+			s = strings.Replace(s, "      open:\n        post: /accounts", "      opened:\n        post: /accounts", 1)
+			return strings.Replace(s, "do: [{ledger.open:", "do: [{ledger.opened:", 1)
+		})
+		w.heal(customer)
+		w.requireEscalated(w.lastCase(customer), "gone")
+	})
+	t.Run("RenamedRuleGoesOn", func(t *testing.T) {
+		t.Parallel()
+		w, customer := start(t)
+		w.fault("ledger", bank.Fault{})
+		w.reload(func(s string) string {
+			return strings.Replace(s, "  open-ledger:", "  other:\n    was: [open-ledger]", 1)
+		})
+		require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+		require.Len(t, w.sendings(customer, bank.LedgerOpen), 2)
+		w.requireNothingWrong()
+	})
+	t.Run("ProposedByAnOlderRule", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t, options{})
+		w.scan()
+		customer := w.planted("rejected_but_open")
+		before := w.healOn(customer)
+		w.reload(func(s string) string {
+			return strings.Replace(s, "do: [{ledger.close: {}}]", "do: [{cards.block: {}}]", 1)
+		})
+		w.heal(customer)
+		after := w.lastCase(customer)
+		require.Equal(t, lifecycle.Proposed, after.Status)
+		require.Contains(t, after.Why, "cards.block")
+		require.NotEqual(t, before.Incident, after.Incident)
+		all := w.repairs(customer)
+		require.Equal(t, []string{store.RepairVoid, store.RepairProposed}, []string{all[0].Status, all[1].Status})
+	})
+}
+
+// TestWordAlone: where no field can show an effect, the service's yes counts,
+// and nothing but it.
+func TestWordAlone(t *testing.T) {
+	t.Parallel()
+	word := func(s string) string {
+		return strings.Replace(s, `repeat: safe, sets: {email: "{email}"}}`, `repeat: never, done: "true"}`, 1)
+	}
+	for _, c := range []struct {
+		outcome amend.Outcome
+		reason  string
+	}{{amend.Done, "no_effect"}, {amend.Unsettled, "unsettled"}} {
+		t.Run(c.outcome.String(), func(t *testing.T) {
+			t.Parallel()
+			answer := func(context.Context, connectors.Request, func() connectors.Answer) connectors.Answer {
+				return connectors.Answer{Outcome: c.outcome}
+			}
+			w := setup(t, options{yaml: word, wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": sending(answer)}})
+			w.scan()
+			w.requireEscalated(w.healOn(w.planted("email_differs")), c.reason)
+		})
+	}
+}
