@@ -16,7 +16,7 @@ func ParseDuration(text string) (time.Duration, error) {
 			continue
 		}
 		n, err := strconv.ParseFloat(number, 64)
-		if err != nil || n < 0 || n*float64(unit) > float64(1<<62) {
+		if err != nil || strings.Trim(number, "0123456789.") != "" || n*float64(unit) > float64(1<<62) {
 			return 0, fmt.Errorf("%q is not a duration such as 30s, 5m, 2h, 3d or 7y", text)
 		}
 		return time.Duration(n * float64(unit)), nil

@@ -62,8 +62,8 @@ func StringOf(s string) Value { return Value{typ: String, str: s} }
 // IntOf makes an int value.
 func IntOf(n int64) Value { return Value{typ: Int, num: n} }
 
-// DoubleOf makes a double value.
-func DoubleOf(f float64) Value { return Value{typ: Double, num: int64(math.Float64bits(f))} }
+// DoubleOf makes a double value; -0 is 0.
+func DoubleOf(f float64) Value { return Value{typ: Double, num: int64(math.Float64bits(f + 0))} }
 
 // BoolOf makes a bool value.
 func BoolOf(b bool) Value {

@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"amend"
-	"amend/bank"
 	"amend/check"
 	"amend/conditions"
 	"amend/config"
@@ -45,11 +44,6 @@ func findings(cfg *config.Config) amend.Findings {
 	return check.Rules(cfg.Schema, cfg.Machine, cfg.Rules, func(service int) bool {
 		return cfg.Schema.Services[service].Sentinels.Declared() || cfg.Connectors[service].Can().Marker
 	})
-}
-
-func TestRules(t *testing.T) {
-	t.Parallel()
-	require.Empty(t, findings(load(t, bank.Configuration)).Errors(), "the reference example is clean")
 }
 
 // space is every view of a configuration that its conditions and arguments can

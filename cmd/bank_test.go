@@ -3,7 +3,9 @@ package cmd_test
 import (
 	"slices"
 	"sync"
+	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"amend/bank"
@@ -23,6 +25,23 @@ func inOrder(b *bank.Bank) []string {
 	}
 	slices.Sort(active)
 	return active[1:]
+}
+
+// awaitWorker waits until some process is the store's worker.
+func awaitWorker(ts *testscript.TestScript, _ bool, _ []string) {
+	lock := flock.New(ts.MkAbs("amend.db.lock"))
+	deadline := time.After(30 * time.Second)
+	for tick := time.Tick(10 * time.Millisecond); ; {
+		if free, err := lock.TryLock(); err == nil && !free {
+			return
+		}
+		ts.Check(lock.Unlock())
+		select {
+		case <-tick:
+		case <-deadline:
+			ts.Fatalf("no worker started")
+		}
+	}
 }
 
 // setFault switches a fault of the script's bank: fault SERVICE 503|cut|off.

@@ -176,7 +176,7 @@ func (d *demo) live(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server, err := d.dashboard(d.options.listen)
+	server, err := d.dashboard(d.options.listen, "demo", func(login string) { fmt.Fprintf(d.a.stdout, "\n  Dashboard   %s\n", login) })
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func (a *app) runWorker(ctx context.Context) error {
 		return err
 	}
 	p := wire(cfg, s, log)
-	server, err := p.dashboard(cfg.Dashboard.Listen)
+	server, err := p.dashboard(cfg.Dashboard.Listen, "", a.announce)
 	if err != nil {
 		return err
 	}
@@ -49,9 +49,12 @@ func (a *app) runWorker(ctx context.Context) error {
 	if teller == nil {
 		log.Warn("nobody is told of escalations: slack.token is not set")
 	}
-	fmt.Fprintf(a.stdout, "Dashboard: %s\n", server.LoginURL())
+	a.announce(server.LoginURL())
 	return p.run(ctx, teller, server.Serve)
 }
+
+// announce says where the dashboard is. The link lets one person in, once.
+func (a *app) announce(login string) { fmt.Fprintf(a.stdout, "Dashboard: %s\n", login) }
 
 // run works until the context ends, or one of the parts does: then the others
 // are ended too, and all are waited for.

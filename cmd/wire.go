@@ -88,8 +88,11 @@ func (p *parts) teller(link func(string) string) (*escalation.Teller, error) {
 	return &escalation.Teller{Store: p.store, Messenger: messenger, Channel: p.cfg.Slack.Channel, Link: link, Now: time.Now, Log: p.log}, nil
 }
 
-func (p *parts) dashboard(listen string) (*dashboard.Server, error) {
-	return dashboard.Listen(dashboard.Options{Listen: listen, Desk: p.desk, Machine: p.cfg.Machine, Now: time.Now, Log: p.log})
+// dashboard listens; environment stands above its pages, and announce gets a
+// new login link where somebody without one asks for a page.
+func (p *parts) dashboard(listen, environment string, announce func(string)) (*dashboard.Server, error) {
+	return dashboard.Listen(dashboard.Options{Listen: listen, Desk: p.desk, Machine: p.cfg.Machine, Now: time.Now, Log: p.log,
+		Environment: environment, Actor: actor(), Announce: announce})
 }
 
 // openStore opens the configured store.

@@ -23,10 +23,17 @@ type problem struct {
 // line and column, the line with a caret, and what to do.
 type Problems struct{ list []problem }
 
-// Error shows every problem.
+// mostShown is how many problems are shown; nobody reads more in one go.
+const mostShown = 50
+
+// Error shows the problems.
 func (p *Problems) Error() string {
 	var b strings.Builder
 	for i, one := range p.list {
+		if i == mostShown {
+			fmt.Fprintf(&b, "\nand %d more", len(p.list)-mostShown)
+			break
+		}
 		if i > 0 {
 			b.WriteString("\n")
 		}

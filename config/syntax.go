@@ -9,7 +9,7 @@ import (
 
 // syntaxProblem says in plain words why a file is no YAML.
 func syntaxProblem(from *source, err error) problem {
-	p := problem{from: from, line: 1, col: 1, text: err.Error()}
+	p := problem{from: from, line: 1, col: 1}
 	var syntax interface {
 		error
 		GetToken() *token.Token
@@ -20,6 +20,8 @@ func syntaxProblem(from *source, err error) problem {
 		if at := syntax.GetToken(); at != nil && at.Position != nil {
 			p.line, p.col = at.Position.Line, at.Position.Column
 		}
+	} else {
+		p.text = err.Error() // the parser's own rendering takes minutes over a long line
 	}
 	for _, s := range plainSyntax {
 		if strings.Contains(p.text, s.said) {

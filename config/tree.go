@@ -16,10 +16,6 @@ import (
 	"amend"
 )
 
-// sizeLimit bounds one configuration file, in bytes: a file above it is a
-// mistake or an attack.
-const sizeLimit = 1 << 20
-
 // source is one file as read.
 type source struct {
 	name   string
@@ -102,8 +98,8 @@ func parse(name string, data []byte) (*node, []problem) {
 		return nil, []problem{*p}
 	}
 	tokens := lexer.Tokenize(string(data))
-	if deep := tooDeep(tokens); deep != nil {
-		return nil, []problem{{from: from, line: deep.Position.Line, col: deep.Position.Column, text: nestedTooDeeply}}
+	if at, text := tooMuch(tokens); at != nil {
+		return nil, []problem{{from: from, line: at.Position.Line, col: at.Position.Column, text: text}}
 	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
@@ -161,46 +157,12 @@ type tree struct {
 	depth    int
 }
 
-// depthLimit bounds nesting; the reference configuration needs 8.
-const depthLimit = 32
-
 func (t *tree) complain(at *token.Token, text, hint string) {
 	p := problem{from: t.from, line: 1, col: 1, text: text, hint: hint}
 	if at != nil && at.Position != nil {
 		p.line, p.col = at.Position.Line, at.Position.Column
 	}
 	t.problems = append(t.problems, p)
-}
-
-const nestedTooDeeply = "this is nested too deeply"
-
-// tooDeep finds nesting before the parser does, which takes minutes over a
-// hundred thousand brackets.
-func tooDeep(tokens token.Tokens) *token.Token {
-	brackets, line, onLine := 0, 0, 0
-	for _, at := range tokens {
-		if at.Position.Line != line {
-			line, onLine = at.Position.Line, 0
-		}
-		switch at.Type {
-		case token.SequenceStartType, token.MappingStartType:
-			brackets++
-		case token.SequenceEndType, token.MappingEndType:
-			brackets--
-		case token.SequenceEntryType, token.MappingKeyType:
-			onLine++
-		default:
-		}
-		if brackets > depthLimit || onLine > depthLimit || at.Position.Column > depthLimit*16 && indented(at) {
-			return at
-		}
-	}
-	return nil
-}
-
-// indented reports whether a token is the first of its line.
-func indented(at *token.Token) bool {
-	return at.Prev == nil || at.Prev.Position.Line < at.Position.Line
 }
 
 const notYAML = "anchors, aliases, tags and merges are not part of the language"

@@ -96,9 +96,9 @@ func (s *Server) follow(ctx context.Context, p *progress, q store.Request) error
 	case q.TakenAt.IsZero():
 		p.Say = "It is written down; a worker takes it up in a moment."
 	case isRefused:
-		p.end("Not started", "It was not started: "+strings.TrimSuffix(refused, ".")+". Nothing was sent.")
+		p.end("Not started", "It was not started: "+stop(refused)+" Nothing was sent.")
 	case q.Result != "started":
-		p.end("Not needed", "Nothing was sent. "+stop(q.Result))
+		p.end("Not needed", "Nothing was sent. "+s.say(q.Result))
 	default:
 		return s.followRepair(ctx, p, q)
 	}
@@ -126,9 +126,9 @@ func (s *Server) followRepair(ctx context.Context, p *progress, q store.Request)
 	}
 	switch repairs[at].Status {
 	case store.RepairDone:
-		p.Stage, p.Ended, p.Kind, p.Say = verified, true, good, "Reading again shows it. "+afterwards(c)
+		p.Stage, p.Ended, p.Kind, p.Say = verified, true, good, "Reading again shows it. "+s.afterwards(c)
 	case store.RepairFailed, store.RepairVoid:
-		p.end("Not repaired", stop(c.Why)+" "+stop(c.Next))
+		p.end("Not repaired", s.say(c.Why)+" "+s.say(c.Next))
 	default:
 		return s.followSteps(ctx, p, repairs[at], c)
 	}
@@ -148,18 +148,18 @@ func (s *Server) followSteps(ctx context.Context, p *progress, r store.Repair, c
 	case last.Outcome == amend.Done:
 		p.Stage, p.Say = verifying, last.Service+" said yes; amend reads again to see whether it is so."
 	default:
-		p.Say = stop(c.Why)
+		p.Say = s.say(c.Why)
 	}
 	if c.Status == lifecycle.Waiting {
-		p.Say = stop(c.Why) + " " + stop(c.Next)
+		p.Say = s.say(c.Why) + " " + s.say(c.Next)
 	}
 	return nil
 }
 
 // afterwards says what a verified repair has led to.
-func afterwards(c store.Case) string {
+func (s *Server) afterwards(c store.Case) string {
 	if c.Open() {
-		return fmt.Sprintf("The customer is now %q, and the case goes on: %s", inWords(c.State), stop(c.Next))
+		return fmt.Sprintf("The customer is now %q, and the case goes on: %s", inWords(c.State), s.say(c.Next))
 	}
-	return stop(c.Why)
+	return s.say(c.Why)
 }

@@ -106,7 +106,7 @@ func (s *Server) caseRows(open []store.Case) []caseRow {
 	now := s.clock()
 	var rows []caseRow
 	for _, c := range open {
-		rows = append(rows, caseRow{ID: c.Customer, URL: customerPath(c.Customer), State: inWords(c.State), Status: capital(string(c.Status)), Why: c.Why,
+		rows = append(rows, caseRow{ID: c.Customer, URL: customerPath(c.Customer), State: inWords(c.State), Status: capital(string(c.Status)), Why: s.say(c.Why),
 			Since: now.at(c.Since), Due: now.due(c.DueAt)})
 	}
 	return rows

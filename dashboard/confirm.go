@@ -42,7 +42,7 @@ func (s *Server) showConfirm(r *http.Request, reason, problem string) (answer, e
 	}
 	sheet, err := s.options.Desk.Customer(r.Context(), id)
 	if err != nil {
-		return answer{}, customerFault(err)
+		return answer{}, s.customerFault(err)
 	}
 	option, err := s.option(sheet, name)
 	if err != nil {

@@ -32,7 +32,7 @@ func (s *Server) customer(r *http.Request) (answer, error) {
 	id := r.PathValue("id")
 	sheet, err := s.options.Desk.Customer(r.Context(), id)
 	if err != nil {
-		return answer{}, customerFault(err)
+		return answer{}, s.customerFault(err)
 	}
 	f, err := s.frame(r, "", "customer")
 	if err != nil {
@@ -58,13 +58,16 @@ func (s *Server) customer(r *http.Request) (answer, error) {
 }
 
 // customerFault gives the errors of a look their headings.
-func customerFault(err error) error {
+func (s *Server) customerFault(err error) error {
 	f := faultOf(err)
 	switch amend.CodeOf(err) {
 	case amend.NotFound:
 		f.title = "No service knows this ID"
 	case amend.Invalid:
 		f.title = "This can't be an ID"
+		if pattern := s.pattern(); pattern != "" {
+			f.next = "An ID fits " + pattern + " and nothing else stands beside it."
+		}
 	case amend.Conflict, amend.Unavailable, amend.Internal:
 	}
 	return f

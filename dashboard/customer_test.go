@@ -89,9 +89,9 @@ func TestCustomer(t *testing.T) {
 		require.Contains(t, part(t, page, "verdict", "acts"), "Cannot be judged now unseen A service that would decide could not be read: cards. No rule acts until it answers.")
 		require.Contains(t, part(t, page, "acts", "side"), "No rule can be taken out of this state.")
 		table := part(t, page, "side", "why")
-		require.Contains(t, table, "could not be read (timed out) decides no answer within 3s.")
+		require.Contains(t, table, "could not be read (timed out) decides No answer within 3s.")
 		require.Contains(t, table, "status approved open not read active")
-		require.Contains(t, part(t, page, "why", "repairs"), `cards.status: could not be read no answer within 3s.`)
+		require.Contains(t, part(t, page, "why", "repairs"), `cards.status: could not be read No answer within 3s.`)
 	})
 
 	t.Run("DifferingRowsStandFirst", func(t *testing.T) {
@@ -103,6 +103,15 @@ func TestCustomer(t *testing.T) {
 		require.NotContains(t, table, "status differs", "words of other sets are not compared")
 		require.Contains(t, table, "balance no such field 1234.56 EUR")
 		require.Contains(t, table, "changed_at none")
+	})
+
+	t.Run("ThenRowsThatDecide", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.said.say("cus_000123", values("rejected", "a@example.com", "DE", nil), values("open", 50), nil, nil)
+		table := part(t, w.member().get(ada).body, "side", "why")
+		require.Contains(t, table, "0.50 EUR decides")
+		require.Less(t, strings.Index(table, "balance"), strings.Index(table, "email"))
 	})
 
 	t.Run("ApprovalIsNotOffered", func(t *testing.T) {
@@ -128,7 +137,7 @@ func TestCustomer(t *testing.T) {
 		require.Contains(t, repairs, "reissue-card Verified Started by kim")
 		require.Contains(t, repairs, "Reason: Card lost, ticket 4711")
 		require.Regexp(t, `cards\.block 1 time done \(HTTP 200\) .* amend-[0-9a-f]{12}…`, repairs)
-		require.Regexp(t, `Healed Reading every.*Repair reissue-card sends cards\.block.*Opened Seen as active`, text(page[strings.Index(page, `id="timeline"`):]))
+		require.Regexp(t, `Healed\. Reading every.*Repair\. reissue-card sends cards\.block.*Opened\. Seen as active`, text(page[strings.Index(page, `id="timeline"`):]))
 		anchors := regexp.MustCompile(`<li id="(at-[0-9-]+)"><a href="#(at-[0-9-]+)">`).FindAllStringSubmatch(page, -1)
 		require.Len(t, anchors, 3)
 		for _, a := range anchors {
@@ -205,7 +214,8 @@ func TestLookup(t *testing.T) {
 		require.Contains(t, text(got.body), want)
 		require.Contains(t, got.body, `value="`+typed+`"`)
 	}
-	require.Contains(t, text(kim.get("/").body), "An ID fits cus_[0-9]{6,}")
+	require.Contains(t, text(kim.get("/").body), "An ID fits cus_[0-9]{6,}. ")
+	require.Contains(t, text(kim.get("/customers/4711").body), "An ID fits cus_[0-9]{6,} and")
 }
 
 func TestLists(t *testing.T) {

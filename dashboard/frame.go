@@ -77,14 +77,14 @@ func (s *Server) system(ctx context.Context) (*system, error) {
 	case any && newest.Status == store.ScanRunning:
 		line.Running = c.at(newest.StartedAt)
 	case any && newest.Status != store.ScanDone:
-		line.Broken = stop(newest.Error)
+		line.Broken = s.say(newest.Error)
 	}
 	behind, err := db.Backlog(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if behind.Waiting > 0 && s.options.Now().Sub(behind.Oldest) > backlogLimit {
-		line.Backlog = &backlog{Messages: plural(behind.Waiting, "message waits", "messages wait"), Oldest: c.at(behind.Oldest), Error: stop(behind.Error)}
+		line.Backlog = &backlog{Messages: plural(behind.Waiting, "message waits", "messages wait"), Oldest: c.at(behind.Oldest), Error: s.say(behind.Error)}
 	}
 	return line, nil
 }

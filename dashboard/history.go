@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"amend"
 	"amend/desk"
@@ -74,7 +76,7 @@ func repairWords(status string) (words, kind string) {
 func (s *Server) step(k store.Step) step {
 	st := step{Name: k.Service + "." + k.Operation, Sent: plural(k.Sent, "time", "times"), Key: shortKey(k.Key), Detail: k.Detail, Proved: s.clock().at(k.ProvedAt)}
 	st.Outcome = outcomeWords(k)
-	if k.Status != 0 {
+	if k.Status != 0 && !strings.Contains(k.Detail, strconv.Itoa(k.Status)) {
 		st.Outcome += fmt.Sprintf(" (HTTP %d)", k.Status)
 	}
 	return st
@@ -125,7 +127,7 @@ func (s *Server) timeline(sheet *desk.Sheet) (all []event, more bool) {
 		if seen[anchor]++; seen[anchor] > 1 {
 			anchor = fmt.Sprintf("%s-%d", anchor, seen[anchor])
 		}
-		all = append(all, event{Anchor: anchor, At: s.clock().at(e.At), Actor: e.Actor, Kind: inWords(e.Kind), Text: e.Text})
+		all = append(all, event{Anchor: anchor, At: s.clock().at(e.At), Actor: e.Actor, Kind: inWords(e.Kind), Text: s.say(e.Text)})
 	}
 	slices.Reverse(all)
 	return all, len(all) >= timelineShown

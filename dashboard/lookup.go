@@ -67,14 +67,14 @@ func (s *Server) showHome(r *http.Request, typed, problem string) (answer, error
 	return a, nil
 }
 
-// pattern is the expression for IDs without the frame that makes it match the
-// whole text.
+// pattern is the expression for IDs without what makes it match the whole text.
 func (s *Server) pattern() string {
 	id := s.options.Desk.Schema.Entity.ID
 	if id == nil {
 		return ""
 	}
-	return strings.TrimSuffix(strings.TrimPrefix(id.String(), `\A(?:`), `)\z`)
+	whole := strings.TrimSuffix(strings.TrimPrefix(id.String(), `\A(?:`), `)\z`)
+	return strings.TrimSuffix(strings.TrimPrefix(whole, "^"), "$")
 }
 
 // clip keeps what was pasted from filling the screen.

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"amend"
+	"amend/lifecycle"
 	"amend/store"
 )
 
@@ -177,7 +178,8 @@ func TestReason(t *testing.T) {
 		w.inOrder("cus_000123")
 		kim := w.member()
 		form := kim.form(reissue)
-		form.Set("reason", strings.Repeat("x", bodyLimit))
+		form.Set("reason", "card lost")
+		form.Set("more", strings.Repeat("x", bodyLimit))
 		require.Equal(t, http.StatusBadRequest, kim.post(reissue, form).status)
 		require.Empty(t, w.wishes("cus_000123"))
 	})
@@ -266,6 +268,23 @@ func TestAsked(t *testing.T) {
 		w.sight("cus_000123", "card_blocked", time.Hour)
 		page := kim.get(ada + "?asked=" + q.ID).body
 		require.Contains(t, page, "reissue-card: Ended")
+	})
+
+	t.Run("EarlierRepairDoesNotAnswerForTheNew", func(t *testing.T) {
+		t.Parallel()
+		w, kim, first := setup(t)
+		w.starts("cus_000123", first)
+		r := w.openRepair("cus_000123")
+		w.update("cus_000123", func(u *store.Update) error {
+			if err := u.SetRepair(r.ID, store.RepairFailed); err != nil {
+				return err
+			}
+			return u.Fire(lifecycle.Advance)
+		})
+		second := w.ask("cus_000123", "reissue-card")
+		w.starts("cus_000123", second)
+		require.Contains(t, kim.get(ada+"?asked="+first.ID).body, "reissue-card: Not repaired")
+		require.Contains(t, kim.get(ada+"?asked="+second.ID).body, "reissue-card: Healing")
 	})
 
 	t.Run("OnlyOfItsCustomer", func(t *testing.T) {

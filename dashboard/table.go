@@ -105,7 +105,7 @@ func (s *Server) column(service *amend.Service, record *amend.Record, decides bo
 	case amend.Absent:
 		c.Kind = quiet
 	case amend.Unseen:
-		c.Kind, c.Mark, c.Reason = warn, "could not be read ("+record.Cause.String()+")", stop(record.Reason)
+		c.Kind, c.Mark, c.Reason = warn, "could not be read ("+record.Cause.String()+")", s.say(record.Reason)
 	}
 	return c
 }

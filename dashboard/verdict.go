@@ -79,7 +79,7 @@ func (s *Server) kind(sheet *desk.Sheet) (kind, mark string) {
 	case sheet.Coherent:
 		return good, "In order"
 	case v.State.Coherent:
-		return warn, "In order for too long"
+		return warn, "Takes too long"
 	case v.State.Severity == states.High:
 		return bad, "Out of order, high severity"
 	}
@@ -146,13 +146,13 @@ func (s *Server) work(sheet *desk.Sheet) *work {
 		return nil
 	}
 	now := s.clock()
-	w := &work{Status: capital(string(c.Status)), Kind: statusKind(c.Status), Open: c.Open(), Why: c.Why, Next: c.Next}
+	w := &work{Status: capital(string(c.Status)), Kind: statusKind(c.Status), Open: c.Open(), Why: s.say(c.Why), Next: s.say(c.Next)}
 	if !c.Open() {
 		w.Ended, w.By = now.at(c.EndedAt), endedBy(c)
 		return w
 	}
 	if c.Status == lifecycle.Waiting && c.WakeAt.After(time.Time(now)) {
-		w.Next, w.Wake = strings.TrimSuffix(c.Next, "."), now.at(c.WakeAt)
+		w.Next, w.Wake = strings.TrimSuffix(w.Next, "."), now.at(c.WakeAt)
 	}
 	if rule := s.options.Desk.Rules.Rule(c.Rule); rule != nil && c.Attempts > 0 {
 		w.Attempts = fmt.Sprintf("%s has failed %d of %d times.", rule.Name, c.Attempts, rule.Attempts)

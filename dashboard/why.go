@@ -56,10 +56,10 @@ func (s *Server) condition(look states.Look, e states.Explanation) condition {
 	case conditions.True:
 		c.Kind = good
 	case conditions.Undecided:
-		c.Kind, c.Reason = warn, stop(e.Reason)
+		c.Kind, c.Reason = warn, s.say(e.Reason)
 	case conditions.Erred:
 		// The error could quote what was read.
-		if c.Kind, c.Reason = bad, stop(e.Reason); hides {
+		if c.Kind, c.Reason = bad, s.say(e.Reason); hides {
 			c.Reason = "It can't be evaluated with these values."
 		}
 	case conditions.False:

@@ -95,6 +95,16 @@ func plural(n int, one, many string) string {
 	return number(n) + " " + many
 }
 
+// say makes a sentence out of what a case, a service or the timeline says. The
+// name of a service, or of amend, keeps its small letter at the beginning too.
+func (s *Server) say(text string) string {
+	first, _, _ := strings.Cut(text, " ")
+	if _, service := s.options.Desk.Schema.Service(first); service != nil || first == "amend" {
+		return stop(text)
+	}
+	return sentence(text)
+}
+
 // sentence makes a sentence out of an error's text. A first word that is a name,
 // such as cards.block or order-card, keeps its small letter.
 func sentence(text string) string {

@@ -88,7 +88,7 @@ func bank() *amend.Schema {
 	}
 	email := amend.Field{Name: "email", Type: amend.String, Sensitive: true}
 	return &amend.Schema{
-		Entity: amend.Entity{Name: "customer", Plural: "customers", ID: regexp.MustCompile(`\A(?:cus_[0-9]{6,})\z`)},
+		Entity: amend.Entity{Name: "customer", Plural: "customers", ID: regexp.MustCompile(`\A(?:^cus_[0-9]{6,}$)\z`)},
 		Services: []amend.Service{
 			{Name: "identity", About: "Who the customer is.", Owner: amend.Owner{Team: "Onboarding", Slack: "#onboarding", Runbook: "https://wiki.bank.example/identity"},
 				Links:  []amend.Link{{Title: "profile", URL: "https://identity.bank.example/customers/{id}"}, {Title: "bad", URL: "javascript:alert(1)"}},
@@ -303,7 +303,7 @@ type visitor struct {
 func (w *world) visitor() *visitor {
 	jar, err := cookiejar.New(nil)
 	require.NoError(w.t, err)
-	return &visitor{w, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &visitor{w, &http.Client{Jar: jar, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
 // member is a visitor who is logged in.

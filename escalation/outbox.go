@@ -22,6 +22,7 @@ type Teller struct {
 	Log       *slog.Logger
 	Every     time.Duration // between two messages to one channel; default 1 s, Slack's limit
 
+	began time.Time            // when this process began to tell
 	last  map[string]time.Time // per channel
 	said  string               // the last failure, so that its repeats aren't logged
 	ready sync.Once
@@ -53,7 +54,7 @@ func (t *Teller) Run(ctx context.Context) {
 // RunOnce tells what is due now and gives the number of letters that it tried.
 func (t *Teller) RunOnce(ctx context.Context) (tried int, err error) {
 	t.ready.Do(func() {
-		t.last = map[string]time.Time{}
+		t.began, t.last = t.Now(), map[string]time.Time{}
 		if t.Every == 0 {
 			t.Every = defaultEvery
 		}
@@ -86,16 +87,7 @@ func (t *Teller) tell(ctx context.Context, l store.Letter) error {
 		// how things stand then.
 		return t.Store.Postponed(ctx, l, "", t.Now().Add(firstRetry))
 	}
-	channel := incident.Channel
-	if channel == "" {
-		if channel = incident.Target; channel == "" {
-			channel = t.Channel
-		}
-	}
-	if !t.turn(ctx, channel) {
-		return ctx.Err()
-	}
-	receipt, err := t.carry(ctx, l, incident, channel)
+	receipt, err := t.carry(ctx, l, incident)
 	if err != nil {
 		return t.failed(ctx, l, err)
 	}
@@ -103,47 +95,77 @@ func (t *Teller) tell(ctx context.Context, l store.Letter) error {
 	return t.Store.Posted(ctx, l, receipt.Channel, receipt.Message)
 }
 
-// turn waits for the channel's next turn.
-func (t *Teller) turn(ctx context.Context, channel string) bool {
-	if wait := t.Every - t.Now().Sub(t.last[channel]); wait > 0 && !pause(ctx, wait) {
-		return false
-	}
-	t.last[channel] = t.Now()
-	return ctx.Err() == nil
-}
-
-// carry posts or edits. Where an earlier posting may have arrived without our
-// knowing, the message is looked for first.
-func (t *Teller) carry(ctx context.Context, l store.Letter, incident store.Incident, channel string) (Receipt, error) {
-	notice := t.notice(incident)
+// carry edits the message, or posts it where there is none, or none any more.
+func (t *Teller) carry(ctx context.Context, l store.Letter, incident store.Incident) (Receipt, error) {
+	notice, key := t.notice(incident), incident.ID
 	if incident.Message != "" {
 		receipt := Receipt{Channel: incident.Channel, Message: incident.Message}
-		err := t.Messenger.Update(ctx, receipt, notice)
-		var gone Gone
-		if !errors.As(err, &gone) {
+		if err := t.turn(ctx, receipt.Channel); err != nil {
 			return receipt, err
 		}
-		return t.Messenger.Post(ctx, t.anew(incident, gone), fmt.Sprintf("%s/%d", incident.ID, l.Attempts+2), notice)
-	}
-	if finder, can := t.Messenger.(Finder); can && l.Attempts > 0 {
-		if receipt, err := finder.Find(ctx, channel, incident.ID, l.CreatedAt); err == nil {
-			return receipt, nil
+		err := t.Messenger.Update(ctx, receipt, notice)
+		if !isGone(err) {
+			return receipt, err
 		}
+		// The first key is used up by the message that is gone. The new one is
+		// the letter's, so that it stays the same however often this is tried.
+		key = incident.ID + "/" + l.ID
 	}
-	receipt, err := t.Messenger.Post(ctx, channel, incident.ID, notice)
-	var gone Gone
-	if errors.As(err, &gone) && channel != t.Channel {
-		return t.Messenger.Post(ctx, t.Channel, incident.ID, notice)
+	return t.post(ctx, l, incident, posting{key, notice})
+}
+
+// posting is a message with the key under which it is posted once.
+type posting struct {
+	key    string
+	notice Notice
+}
+
+// post posts where the state wants it, or in the default channel where that
+// one is gone.
+func (t *Teller) post(ctx context.Context, l store.Letter, incident store.Incident, p posting) (receipt Receipt, err error) {
+	channels := []string{t.Channel}
+	if incident.Target != "" && incident.Target != t.Channel {
+		channels = []string{incident.Target, t.Channel}
+	}
+	for _, channel := range channels {
+		if receipt, err = t.postTo(ctx, channel, l, p); !isGone(err) {
+			return receipt, err
+		}
 	}
 	return receipt, err
 }
 
-// anew is the channel for a message whose first one is gone.
-func (t *Teller) anew(incident store.Incident, gone Gone) string {
-	if gone.Channel || incident.Target == "" {
-		return t.Channel
+// postTo posts to one channel. Where an earlier posting may have arrived
+// without our knowing, the message is looked for first: after an attempt that
+// failed, and where the process that began to tell it may have been another.
+func (t *Teller) postTo(ctx context.Context, channel string, l store.Letter, p posting) (Receipt, error) {
+	if finder, can := t.Messenger.(Finder); can && (l.Attempts > 0 || l.CreatedAt.Before(t.began)) {
+		receipt, err := finder.Find(ctx, channel, p.key, l.CreatedAt)
+		var refused Refused
+		// Who may not read back still has the key, which most services keep.
+		if !errors.Is(err, ErrNotFound) && !errors.As(err, &refused) {
+			return receipt, err
+		}
 	}
-	return incident.Target
+	if err := t.turn(ctx, channel); err != nil {
+		return Receipt{}, err
+	}
+	return t.Messenger.Post(ctx, channel, p.key, p.notice)
+}
+
+// turn waits for the channel's next turn. A clock that was put back makes
+// nobody wait longer than that.
+func (t *Teller) turn(ctx context.Context, channel string) error {
+	if wait := min(t.Every, t.Every-t.Now().Sub(t.last[channel])); wait > 0 && !pause(ctx, wait) {
+		return ctx.Err()
+	}
+	t.last[channel] = t.Now()
+	return ctx.Err()
+}
+
+func isGone(err error) bool {
+	var gone Gone
+	return errors.As(err, &gone)
 }
 
 func (t *Teller) notice(i store.Incident) Notice {
@@ -174,7 +196,7 @@ func (t *Teller) failed(ctx context.Context, l store.Letter, err error) error {
 	var refused Refused
 	switch {
 	case errors.As(err, &later):
-		wait = later.After
+		wait = max(later.After, t.Every)
 	case errors.As(err, &refused):
 		wait = lastRetry
 	}

@@ -110,7 +110,7 @@ func (s *Store) OpenBetween(ctx context.Context, first, last string) ([]Case, er
 // looked at again, and what people asked for.
 func (s *Store) Ready(ctx context.Context, limit int) ([]string, error) {
 	now := micros(s.now())
-	scan := func(r row) (c string, err error) { return c, r.Scan(&c) }
+	scan := func(r row) (c string, err error) { err = r.Scan(&c); return c, err }
 	return query(ctx, s, scan, `select customer from (
 			select customer, wake_at as at from cases where ended_at = 0 and wake_at > 0 and wake_at <= $1 and lease_until <= $1
 			union
@@ -223,7 +223,7 @@ func (s *Store) CountCases(ctx context.Context) (Counts, error) {
 		status, by string
 		n          int
 	}
-	scan := func(r row) (g group, err error) { return g, r.Scan(&g.status, &g.by, &g.n) }
+	scan := func(r row) (g group, err error) { err = r.Scan(&g.status, &g.by, &g.n); return g, err }
 	groups, err := query(ctx, s, scan, `select status, ended_by, count(*) from cases group by status, ended_by`)
 	counts := Counts{Open: map[lifecycle.Status]int{}}
 	for _, g := range groups {

@@ -59,7 +59,8 @@ func (s *Store) OpenIncidents(ctx context.Context, limit int) ([]Incident, error
 
 // CountIncidents counts open incidents.
 func (s *Store) CountIncidents(ctx context.Context) (n int, err error) {
-	return n, s.db.QueryRowContext(ctx, `select count(*) from incidents where closed_at = 0`).Scan(&n)
+	err = s.db.QueryRowContext(ctx, `select count(*) from incidents where closed_at = 0`).Scan(&n)
+	return n, err
 }
 
 // Escalate opens an incident, or finds the open one with the same cause, and

@@ -21,9 +21,14 @@ func FuzzAnswers(f *testing.F) {
 	f.Add(page(whole + "," + strings.Replace(whole, "cus_000001", "cus_000002", 1)))
 	computed := ledger()
 	computed.Fields[1].Path = `item.contact["email"]`
+	var answer canned
+	var made []connectors.Connector
+	for _, s := range []*amend.Service{ledger(), computed} {
+		made = append(made, openWith(f, "http: {url: 'https://x.example'}\n"+reads, s, connectors.Surroundings{Transport: &answer}))
+	}
 	f.Fuzz(func(t *testing.T, body string) {
-		for _, s := range []*amend.Service{ledger(), computed} {
-			c := openWith(t, "http: {url: 'https://x.example'}\n"+reads, s, connectors.Surroundings{Transport: canned(body)})
+		answer = canned(body)
+		for _, c := range made {
 			if record, err := c.One(t.Context(), "cus_000001"); err == nil && record.Presence != amend.Unseen && !json.Valid([]byte(body)) {
 				t.Errorf("%s, of what is no JSON", record.Presence)
 			}

@@ -49,7 +49,8 @@ func (o *operation) prepare(client *client, call connectors.Call) (connectors.Re
 	if r.contentType != "" {
 		request.Header["Content-Type"] = r.contentType
 	}
-	return request, o.seal(&request, call)
+	err = o.seal(&request, call)
+	return request, err
 }
 
 // seal adds the headers that make a request harmless to repeat, and void where

@@ -59,7 +59,8 @@ func (t *template) render(vars conditions.Vars) (rendered, error) {
 	if query != "" {
 		r.path += "?" + query
 	}
-	return r, t.renderBody(&r, vars)
+	err = t.renderBody(&r, vars)
+	return r, err
 }
 
 func (t *template) renderBody(r *rendered, vars conditions.Vars) error {

@@ -21,7 +21,7 @@ func (s *source) declared() bool { return s.path != nil || s.expr != nil }
 func (s *source) computed() bool { return s.path == nil && s.expr != nil }
 
 // of reports whether the source is a plain chain from a root.
-func (s *source) of(root string) bool { return s.path != nil && s.path[0] == root }
+func (s *source) of(root string) bool { return len(s.path) > 0 && s.path[0] == root }
 
 // shape says what is picked out of an answer.
 type shape struct {

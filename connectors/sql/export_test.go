@@ -4,8 +4,7 @@ import "amend"
 
 // Bind parses a query that uses {ids}, and writes it for a database.
 func Bind(database, text string, values map[string]any) (string, []any, amend.Findings) {
-	var found amend.Findings
-	q := parse(&found, "", text, []string{"ids"}, nil)
+	q, found := parse(text, []string{"ids"}, nil)
 	write := map[string]dialect{"sqlite": questionMarks, "postgres": dollars}[database]
 	statement, bound := q.bind(write, values)
 	return statement, bound, found

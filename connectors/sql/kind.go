@@ -66,9 +66,13 @@ func open(d connectors.Declaration, s connectors.Surroundings) (connectors.Conne
 	if c.timeout <= 0 {
 		c.timeout = defaultTimeout
 	}
-	c.one = parse(&found, "sql.one", spec.SQL.One, []string{"id"}, nil)
-	c.many = parse(&found, "sql.many", spec.SQL.Many, []string{"ids"}, nil)
-	c.list = parse(&found, "sql.list", spec.SQL.List, []string{"cursor", "limit"}, []string{"since"})
+	var faults amend.Findings
+	c.one, faults = parse(spec.SQL.One, []string{"id"}, nil)
+	found.Take("sql.one", faults)
+	c.many, faults = parse(spec.SQL.Many, []string{"ids"}, nil)
+	found.Take("sql.many", faults)
+	c.list, faults = parse(spec.SQL.List, []string{"cursor", "limit"}, []string{"since"})
+	found.Take("sql.list", faults)
 	c.check(&found, &spec)
 	c.can = connectors.Abilities{One: c.one != nil || c.many != nil, List: c.list != nil, AtOnce: spec.SQL.AtOnce, PerSecond: spec.SQL.PerSecond}
 	if c.many != nil {

@@ -52,9 +52,9 @@ func (q *query) bind(write dialect, values map[string]any) (string, []any) {
 
 // parse cuts a statement at its {parameters}, of which some must be there and
 // others may. Without a text there is no query.
-func parse(found *amend.Findings, at, text string, must, may []string) *query {
+func parse(text string, must, may []string) (*query, amend.Findings) {
 	if strings.TrimSpace(text) == "" {
-		return nil
+		return nil, nil
 	}
 	p := &parser{text: []rune(text)}
 	p.run(slices.Concat(must, may))
@@ -67,8 +67,7 @@ func parse(found *amend.Findings, at, text string, must, may []string) *query {
 	if !slices.Contains([]string{"select", "with", "values"}, strings.TrimSpace(first)) {
 		p.complain(0, "", "a query only reads: it begins with select")
 	}
-	found.Take(at, p.found)
-	return &p.query
+	return &p.query, p.found
 }
 
 // parser knows as much of SQL as it takes to tell a parameter from text in

@@ -1,0 +1,15 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+)
+
+// Write is one job of the writer, for tests.
+func (s *Store) Write(ctx context.Context, do func(*sql.Tx) error) error { return s.write(ctx, do) }
+
+// Pragma sets something of the writer's own connection, for tests.
+func (s *Store) Pragma(ctx context.Context, text string) error {
+	_, err := s.writer.db.ExecContext(ctx, text)
+	return err
+}
