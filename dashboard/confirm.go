@@ -71,7 +71,7 @@ func (s *Server) option(sheet *desk.Sheet, name string) (*desk.Option, error) {
 		f.text = sentence(err.Error())
 		return nil, f
 	}
-	if f.text = s.whyNot(sheet, *option); f.text != "" {
+	if f.text = whyNot(*option); f.text != "" {
 		return nil, f
 	}
 	return option, nil

@@ -127,7 +127,7 @@ type change struct{ Field, Before, After string }
 // and only where something is out of order: for a customer in order nothing is.
 func (s *Server) acts(sheet *desk.Sheet) (can, cannot []act) {
 	for _, o := range sheet.Options {
-		a := act{Rule: o.Rule.Name, About: o.Rule.About, Mode: whoTakes(sheet, o.Rule.Mode), URL: s.ruleURL(sheet, o.Rule.Name), Effects: s.effects(sheet, o), Why: s.whyNot(sheet, o)}
+		a := act{Rule: o.Rule.Name, About: o.Rule.About, Mode: whoTakes(sheet, o.Rule.Mode), URL: s.ruleURL(sheet, o.Rule.Name), Effects: s.effects(sheet, o), Why: whyNot(o)}
 		if a.Why != "" {
 			cannot = append(cannot, a)
 			continue
@@ -144,7 +144,7 @@ func (s *Server) ruleURL(sheet *desk.Sheet, rule string) string {
 
 // whyNot is the desk's reason. Where a sensitive argument can't be computed the
 // error could quote it, so it is told in general words.
-func (s *Server) whyNot(_ *desk.Sheet, o desk.Option) string {
+func whyNot(o desk.Option) string {
 	if o.Why == "" || len(o.Plan.Steps) > 0 {
 		return sentence(o.Why)
 	}

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -85,11 +86,13 @@ func (w *world) starts(customer string, q store.Request) {
 		require.NoError(w.t, err)
 		w.sight(customer, "active", 0)
 	}
+	name := w.desk.Rules.Rule(q.Rule).Steps[0].Name
+	service, operation, _ := strings.Cut(name, ".")
 	w.update(customer, func(u *store.Update) error {
 		if err := u.Fire(lifecycle.Start); err != nil {
 			return err
 		}
-		u.Rule, u.Why, u.Next = q.Rule, q.Rule+" sends cards.block.", "amend reads again to see whether it worked."
+		u.Rule, u.Why, u.Next = q.Rule, q.Rule+" sends "+name+".", "amend reads again to see whether it worked."
 		r, err := u.AddRepair(store.Repair{Rule: q.Rule, State: "active", Status: store.RepairOpen, StartedBy: q.Actor, Reason: q.Reason, Plan: json.RawMessage("{}")})
 		if err != nil {
 			return err
@@ -97,7 +100,7 @@ func (w *world) starts(customer string, q store.Request) {
 		if err := u.Note("repair", q.Actor, u.Why); err != nil {
 			return err
 		}
-		if err := u.Intent(store.Step{Repair: r.ID, Service: "cards", Operation: "block", Key: w.store.Key(r.ID, 0), Request: json.RawMessage("{}")}); err != nil {
+		if err := u.Intent(store.Step{Repair: r.ID, Service: service, Operation: operation, Key: w.store.Key(r.ID, 0), Request: json.RawMessage("{}")}); err != nil {
 			return err
 		}
 		return u.Take(q.ID, "started")

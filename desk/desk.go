@@ -77,8 +77,8 @@ const timelineLimit = 100
 // the store knows. It fails with Invalid where the ID can't be one, and with
 // NotFound where every service says that nobody has it.
 func (d *Desk) Customer(ctx context.Context, id string) (*Sheet, error) {
-	if !d.Schema.Entity.Valid(id) {
-		return nil, d.invalid(id)
+	if err := d.accept(id); err != nil {
+		return nil, err
 	}
 	sheet := &Sheet{Look: d.Reader.Look(ctx, id)}
 	found, any, err := d.Store.LastCase(ctx, id)
@@ -101,6 +101,20 @@ func (d *Desk) Customer(ctx context.Context, id string) (*Sheet, error) {
 	}
 	d.judge(sheet)
 	return sheet, nil
+}
+
+// accept refuses what can't be a customer's ID: it must not reach a URL or a
+// query, and nothing may ever be repaired on a sentinel.
+func (d *Desk) accept(id string) error {
+	for i := range d.Schema.Services {
+		if s := d.Schema.Services[i].Sentinels; s.Declared() && (id == s.Present || id == s.Absent) {
+			return amend.Errorf(amend.Invalid, "%s is a sentinel of %s, which proves what absent means, and no %s", id, d.Schema.Services[i].Name, d.Schema.Entity.Name)
+		}
+	}
+	if d.Schema.Entity.Valid(id) {
+		return nil
+	}
+	return d.invalid(id)
 }
 
 func (d *Desk) invalid(id string) error {
@@ -244,8 +258,8 @@ func (d *Desk) Start(ctx context.Context, s Start) error {
 
 // Check asks for a customer to be looked at now.
 func (d *Desk) Check(ctx context.Context, customer, actor string) (request string, err error) {
-	if !d.Schema.Entity.Valid(customer) {
-		return "", d.invalid(customer)
+	if err := d.accept(customer); err != nil {
+		return "", err
 	}
 	request = d.Store.NewID("ask")
 	_, err = d.Store.Ask(ctx, store.Request{ID: request, Customer: customer, Kind: store.AskLook, Actor: actor})

@@ -205,8 +205,7 @@ func TestRateLimit(t *testing.T) {
 	require.Len(t, d.standing(), 1)
 }
 
-// TestEvery: a channel gets one message in each turn, also where Slack would
-// refuse more; another channel doesn't wait for it.
+// TestEvery: a channel gets one message in each turn.
 func TestEvery(t *testing.T) {
 	t.Parallel()
 	d := setup(t, slacktest.Options{})
@@ -214,20 +213,10 @@ func TestEvery(t *testing.T) {
 	for i := range 5 {
 		d.escalate(fmt.Sprintf("cus_00000%d", i+2), "")
 	}
-	d.escalate("cus_000009", "#compliance")
+	begun := time.Now()
 	d.tell()
-	var last time.Time
-	posted := 0
-	for _, m := range d.standing() {
-		if m.ChannelName != "account-repairs" {
-			continue
-		}
-		if posted++; posted > 1 {
-			require.GreaterOrEqual(t, m.Version.At.Sub(last), 40*time.Millisecond)
-		}
-		last = m.Version.At
-	}
-	require.Equal(t, 5, posted)
+	require.GreaterOrEqual(t, time.Since(begun), 4*d.teller.Every, "four waits lie between five messages")
+	require.Len(t, d.standing(), 5)
 }
 
 // TestRestart: the process dies between posting and writing that down. Another
@@ -325,7 +314,7 @@ func TestUpdateBeforeItsMessage(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, letters, 2)
 	for _, l := range letters {
-		require.Equal(t, l.Action == "post", l.Attempts == 1, "%+v", l)
+		require.Equal(t, map[string]int{"post": 1, "update": 0}[l.Action], l.Attempts, l.Action)
 	}
 	d.tell()
 	require.Len(t, d.standing(), 1)

@@ -135,7 +135,7 @@ func (h *heal) goOn(ctx context.Context) (done bool, err error) {
 		}
 		// The reading that showed the effect was made after it: what follows
 		// from it can be decided at once.
-		done, err = h.decide(ctx, u)
+		done, err = h.decide(u)
 		act = !done
 		return err
 	})
@@ -268,7 +268,7 @@ func (h *heal) notShown(u *store.Update, step store.Step, operation *amend.Opera
 	case amend.Refused:
 		return h.refused(u, step)
 	case amend.Failed:
-		return h.again(u, step, rule, operation, name+" failed"+parenthesis(step.Detail))
+		return h.again(u, step, name+" failed"+parenthesis(step.Detail))
 	case amend.Done, amend.Unsettled:
 	}
 	// The effect may take a while to be seen; until then absence isn't believed.
@@ -281,7 +281,7 @@ func (h *heal) notShown(u *store.Update, step store.Step, operation *amend.Opera
 	if operation.Repeat.How == amend.RepeatNever {
 		return false, true, h.giveUp(u, "unsettled", fmt.Sprintf("%s may have happened or not, and must never be repeated.", name))
 	}
-	return h.again(u, step, rule, operation, "Nobody knows whether "+name+" happened"+parenthesis(step.Detail))
+	return h.again(u, step, "Nobody knows whether "+name+" happened"+parenthesis(step.Detail))
 }
 
 // firstPeek is the first wait for an effect that takes its time; each further
@@ -352,7 +352,9 @@ func (h *heal) abandon(u *store.Update, why string) (act, done bool, err error) 
 // again sends a step once more, with the same key and the same bytes: after a
 // backoff, inside the window in which the service remembers the key, and only
 // while the customer is still where the repair was planned.
-func (h *heal) again(u *store.Update, step store.Step, rule *rules.Rule, operation *amend.Operation, why string) (act, done bool, err error) {
+func (h *heal) again(u *store.Update, step store.Step, why string) (act, done bool, err error) {
+	_, service := h.Schema.Service(step.Service)
+	operation, rule := service.Operation(step.Operation), h.Rules.Rule(h.plan.Rule)
 	name := step.Service + "." + step.Operation
 	moved := h.look.Verdict.Name != h.repair.State
 	if !moved && (rule == nil || step.Sent >= rule.Attempts) {

@@ -56,7 +56,7 @@ func TestRestart(t *testing.T) {
 			w.heal(customer)
 			w.clock.passTo(w.lastCase(customer).WakeAt)
 			func() {
-				defer func() { recover() }() //nolint:errcheck // what is thrown is our own
+				defer func() { recover() }()
 				assert.NoError(t, w.engine.Heal(ctx, customer))
 			}()
 			require.Len(t, keys, 1)

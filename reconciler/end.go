@@ -136,7 +136,7 @@ func (h *heal) propose(u *store.Update, rule *rules.Rule, plan rules.Plan) error
 		return err
 	}
 	u.Reason, u.Next = "approval", fmt.Sprintf("It waits for %s to agree.", people(rule.Approvers))
-	u.Why = fmt.Sprintf("%s would %s; people must agree first.", rule.Name, operations(plan))
+	u.Why = fmt.Sprintf("%s would call %s; people must agree first.", rule.Name, operations(plan))
 	if err := h.incident(u); err != nil {
 		return err
 	}

@@ -136,10 +136,26 @@ func TestEscalatedAgain(t *testing.T) {
 	require.Equal(t, lifecycle.Waiting, second.Status)
 	second = w.healOn(customer)
 	w.requireEscalated(second, "not_shown")
-	require.Equal(t, 5, second.Attempts, "a person's repair has its own attempts")
 	require.Equal(t, first.Incident, second.Incident)
 	require.Equal(t, 2, w.letters(second.Incident))
 	require.Equal(t, "ada", w.repairs(customer)[1].StartedBy)
+}
+
+// TestAPersonsAttemptsAreTheirOwn: what amend tried before doesn't shorten what
+// a person starts.
+func TestAPersonsAttemptsAreTheirOwn(t *testing.T) {
+	t.Parallel()
+	w := setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": answers(yes)}})
+	w.scan()
+	customer := w.planted("email_differs")
+	first := w.healOn(customer)
+	w.requireEscalated(first, "not_shown")
+	require.Equal(t, 5, first.Attempts)
+	w.ask(customer, "copy-email", "")
+	w.heal(customer)
+	c := w.lastCase(customer)
+	require.Equal(t, lifecycle.Waiting, c.Status)
+	require.Equal(t, 1, c.Attempts)
 }
 
 // gone lets every service say that it doesn't know one customer.

@@ -152,7 +152,7 @@ func (h *heal) consider(ctx context.Context) (bool, error) {
 	}
 	var done bool
 	err := h.update(ctx, func(u *store.Update) (err error) {
-		done, err = h.decide(ctx, u)
+		done, err = h.decide(u)
 		return err
 	})
 	if err != nil || done {
@@ -172,7 +172,7 @@ const unseenWait = 10 * time.Second
 
 // decide takes the one decision on a customer without an open repair, within
 // the transaction that makes it true. It is false where a step is to be sent.
-func (h *heal) decide(ctx context.Context, u *store.Update) (bool, error) {
+func (h *heal) decide(u *store.Update) (bool, error) {
 	verdict := h.look.Verdict
 	if err := h.unbrake(u); err != nil {
 		return true, err
@@ -211,7 +211,7 @@ func (h *heal) decide(ctx context.Context, u *store.Update) (bool, error) {
 	if u.Attempts >= rule.Attempts {
 		return true, h.escalate(u, "attempts", fmt.Sprintf("%s was tried %d times without success.", rule.Name, u.Attempts))
 	}
-	return h.take(ctx, u, rule, since)
+	return h.take(u, rule, since)
 }
 
 // arrive brings the case up to the state that this reading shows. A customer
@@ -321,7 +321,7 @@ func (h *heal) nobodyActs(u *store.Update, rule *rules.Rule, since time.Time) er
 }
 
 // take follows a rule: asks the guards, writes the plan and the intent.
-func (h *heal) take(ctx context.Context, u *store.Update, rule *rules.Rule, since time.Time) (bool, error) {
+func (h *heal) take(u *store.Update, rule *rules.Rule, since time.Time) (bool, error) {
 	decision, err := h.guard(u, rule, since, false)
 	if err != nil {
 		return true, err

@@ -40,17 +40,15 @@ type errUnordered struct{ service int }
 // Error is part of error.
 func (e errUnordered) Error() string { return fmt.Sprintf("list %d is not in key order", e.service) }
 
-// open starts reading a list. A staged list is read to its end and sorted
-// first: that costs memory in the length of the list, and is done only for
-// lists that don't come in order.
-func openStream(ctx context.Context, c connectors.Connector, service int, source, staged bool) *stream {
-	s := &stream{service: service, source: source, pages: make(chan fetched, 1)}
+// read reads a list. A staged list is read to its end and sorted first: that
+// costs memory in the length of the list, and is done only for lists that don't
+// come in order.
+func (s *stream) read(ctx context.Context, c connectors.Connector, staged bool) {
 	if staged {
-		go s.stage(ctx, c)
+		s.stage(ctx, c)
 	} else {
-		go s.fetch(ctx, c)
+		s.fetch(ctx, c)
 	}
-	return s
 }
 
 func (s *stream) fetch(ctx context.Context, c connectors.Connector) {

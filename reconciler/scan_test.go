@@ -94,8 +94,8 @@ func TestMemoryDoesNotGrowWithCoherentCustomers(t *testing.T) {
 		require.Equal(t, count, seen)
 		return most
 	}
-	small, large := inUse(5_000), inUse(50_000)
-	require.Less(t, large, small+4<<20, "45,000 more customers")
+	small, large := inUse(3_000), inUse(30_000)
+	require.Less(t, large, small+4<<20, "27,000 more customers")
 }
 
 // TestScan holds what a scan makes of lists that aren't as they should be.

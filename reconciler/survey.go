@@ -54,7 +54,9 @@ func (e *Engine) survey(ctx context.Context, staged map[int]bool, visit func([]F
 	m := &merge{now: e.Now}
 	for i, c := range e.Connectors {
 		if c.Can().List {
-			m.streams = append(m.streams, openStream(ctx, c, i, slices.Contains(e.Source, i), staged[i]))
+			s := &stream{service: i, source: slices.Contains(e.Source, i), pages: make(chan fetched, 1)}
+			m.streams = append(m.streams, s)
+			go s.read(ctx, c, staged[i])
 		}
 	}
 	batches, looked := make(chan []amend.View), make(chan []Found)
@@ -181,7 +183,7 @@ func (e *Engine) proveAbsences(ctx context.Context, c connectors.Connector, serv
 func (e *Engine) fill(ctx context.Context, c connectors.Connector, service int, views []amend.View) {
 	can := c.Can()
 	if can.Many == 0 {
-		e.fillSingly(ctx, c, service, views, max(1, can.AtOnce))
+		e.fillSingly(ctx, service, views)
 		return
 	}
 	for chunk := range slices.Chunk(views, can.Many) {
@@ -200,9 +202,10 @@ func (e *Engine) fill(ctx context.Context, c connectors.Connector, service int, 
 	}
 }
 
-func (e *Engine) fillSingly(ctx context.Context, c connectors.Connector, service int, views []amend.View, lanes int) {
+func (e *Engine) fillSingly(ctx context.Context, service int, views []amend.View) {
+	c := e.Connectors[service]
 	var group errgroup.Group
-	group.SetLimit(lanes)
+	group.SetLimit(max(1, c.Can().AtOnce))
 	for i := range views {
 		group.Go(func() error {
 			views[i].Records[service] = e.one(ctx, c, views[i].ID)

@@ -58,6 +58,8 @@ func scanCase(r row) (Case, error) {
 }
 
 // query runs a query and scans every row.
+//
+//nolint:revive // a query has a text and arguments, whoever asks
 func query[T any](ctx context.Context, s *Store, scan func(row) (T, error), text string, args ...any) (all []T, err error) {
 	rows, err := s.db.QueryContext(ctx, text, args...)
 	if err != nil {

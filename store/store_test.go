@@ -57,7 +57,7 @@ func (f *file) open() *store.Store {
 	f.t.Helper()
 	s, err := store.Open(f.t.Context(), "sqlite:"+f.path, store.Options{Now: f.clock.Now})
 	require.NoError(f.t, err)
-	f.t.Cleanup(func() { s.Close() }) //nolint:errcheck // most tests close it themselves
+	f.t.Cleanup(func() { s.Close() })
 	return s
 }
 

@@ -50,7 +50,7 @@ var picture = []row{
 	{"escalation/slack", list(". escalation"), ordinary, "one way to tell people: knows notices, not cases"},
 	{"escalation/webhook", list(". escalation"), ordinary, "one way to tell people: knows notices, not cases"},
 	{"escalation/slacktest", nil, ordinary, "a stand-in for Slack's own server: knows Slack alone; the demo runs it too"},
-	{"dashboard", list(". states rules store desk"), ordinary, "shows what the store holds and acts through the desk alone"},
+	{"dashboard", list(". conditions states rules lifecycle store desk"), ordinary, "shows what the store holds and acts through the desk alone"},
 
 	{"check", list(". conditions states rules"), ordinary, "proves things about the machine without running it"},
 	{"rehearsal", list(". conditions states rules reconciler store connectors"), ordinary, "runs the machine against recorded services"},
