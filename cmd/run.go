@@ -23,21 +23,15 @@ func (a *app) runCommand() *cobra.Command {
 }
 
 func (a *app) runWorker(ctx context.Context) error {
-	log := a.logger(slog.LevelInfo)
-	cfg, err := a.load(log)
+	p, end, err := a.opened(ctx, slog.LevelInfo, openStore)
 	if err != nil {
 		return err
 	}
-	s, err := openStore(ctx, cfg, log)
-	if err != nil {
+	defer end()
+	if err := p.store.LockWorker(); err != nil {
 		return err
 	}
-	defer closing(log, "the store", s.Close)
-	if err := s.LockWorker(); err != nil {
-		return err
-	}
-	p := wire(cfg, s, log)
-	server, err := p.dashboard(cfg.Dashboard.Listen, "", a.announce)
+	server, err := p.dashboard(p.cfg.Dashboard.Listen, "", a.announce)
 	if err != nil {
 		return err
 	}
@@ -47,7 +41,7 @@ func (a *app) runWorker(ctx context.Context) error {
 		return err
 	}
 	if teller == nil {
-		log.Warn("nobody is told of escalations: slack.token is not set")
+		p.log.Warn("nobody is told of escalations: slack.token is not set")
 	}
 	a.announce(server.LoginURL())
 	return p.run(ctx, teller, server.Serve)

@@ -24,21 +24,15 @@ func (a *app) scanCommand() *cobra.Command {
 }
 
 func (a *app) scan(ctx context.Context) error {
-	log := a.logger(slog.LevelWarn)
 	show, err := a.newProgress()
 	if err != nil {
 		return err
 	}
-	cfg, err := a.load(log)
+	p, end, err := a.opened(ctx, slog.LevelWarn, openStore)
 	if err != nil {
 		return err
 	}
-	s, err := openStore(ctx, cfg, log)
-	if err != nil {
-		return err
-	}
-	defer closing(log, "the store", s.Close)
-	p := wire(cfg, s, log)
+	defer end()
 	p.engine.Progress = show.scan
 	scan, err := p.engine.Scan(ctx, store.FullScan)
 	if ctx.Err() != nil {
@@ -49,7 +43,7 @@ func (a *app) scan(ctx context.Context) error {
 			return err
 		}
 	} else {
-		a.scanText(cfg.Schema, scan)
+		a.scanText(p.cfg.Schema, scan)
 	}
 	switch {
 	case err != nil:

@@ -73,6 +73,23 @@ func wire(cfg *config.Config, s *store.Store, log *slog.Logger) *parts {
 	return p
 }
 
+// opened loads the configuration, opens its store with open, and puts the parts
+// together; the function that it gives closes the store.
+func (a *app) opened(ctx context.Context, level slog.Level, open opener) (*parts, func(), error) {
+	log := a.logger(level)
+	cfg, err := a.load(log)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, end, err := open(ctx, cfg, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return wire(cfg, s, log), func() { closing(log, "the store", end) }, nil
+}
+
+type opener func(context.Context, *config.Config, *slog.Logger) (*store.Store, func() error, error)
+
 // teller tells people by Slack; nil where none is configured.
 func (p *parts) teller(link func(string) string) (*escalation.Teller, error) {
 	if p.cfg.Slack.Token.Empty() {
@@ -96,8 +113,12 @@ func (p *parts) dashboard(listen, environment string, announce func(string)) (*d
 }
 
 // openStore opens the configured store.
-func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*store.Store, error) {
-	return store.Open(ctx, cfg.Store.URL, store.Options{Log: log})
+func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*store.Store, func() error, error) {
+	s, err := store.Open(ctx, cfg.Store.URL, store.Options{Log: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, s.Close, nil
 }
 
 // openStoreToRead opens the configured store where there is one, else an empty
@@ -105,11 +126,7 @@ func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*stor
 func openStoreToRead(ctx context.Context, cfg *config.Config, log *slog.Logger) (*store.Store, func() error, error) {
 	path := strings.TrimPrefix(cfg.Store.URL, "sqlite:")
 	if _, err := os.Stat(path); err == nil {
-		s, err := openStore(ctx, cfg, log)
-		if err != nil {
-			return nil, nil, err
-		}
-		return s, s.Close, nil
+		return openStore(ctx, cfg, log)
 	}
 	folder, err := os.MkdirTemp("", "amend-")
 	if err != nil {

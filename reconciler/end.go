@@ -9,6 +9,7 @@ import (
 
 	"amend/lifecycle"
 	"amend/rules"
+	"amend/states"
 	"amend/store"
 )
 
@@ -213,12 +214,13 @@ func (h *heal) end(u *store.Update, by, reason, why string) error {
 	return u.Note(string(u.Status), "amend", why)
 }
 
-// errorText says why no state fits.
-func errorText(err error) string {
-	if err == nil {
-		return "every condition is false"
+// noState says why no state fits, without the error itself: it could quote a
+// sensitive value, and this is kept.
+func noState(v states.Verdict) string {
+	if v.At == "" {
+		return "No state fits: every condition is false."
 	}
-	return err.Error()
+	return fmt.Sprintf("No state fits: the condition of %s can't be evaluated for this customer.", v.At)
 }
 
 // short writes a duration as people do: 5m, 2h, 3d.

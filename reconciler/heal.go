@@ -198,7 +198,7 @@ func (h *heal) decide(u *store.Update) (bool, error) {
 		return true, h.answer(u, "people have it.")
 	}
 	if verdict.Name == states.Unknown {
-		return true, h.escalate(u, "unknown", "No state fits: "+errorText(verdict.Err)+".")
+		return true, h.escalate(u, "unknown", noState(verdict))
 	}
 	if verdict.Overdue(since, h.Now()) {
 		return true, h.escalate(u, "overdue", fmt.Sprintf("It has been %s for longer than %s.", verdict.Name, short(verdict.State.For)))
@@ -338,11 +338,12 @@ func (h *heal) take(u *store.Update, rule *rules.Rule, since time.Time) (bool, e
 		return true, err
 	}
 	plan, err := rule.Plan(h.look.Scope, h.Schema)
-	if err == nil {
-		_, err = h.Preview(h.look.View, plan)
-	}
 	if err != nil {
-		return true, h.escalate(u, "plan", "The repair can't be computed: "+err.Error()+".")
+		// Not the error itself: it could quote a sensitive value, and this is kept.
+		return true, h.escalate(u, "plan", rule.Name+" can't be computed for this customer: an argument has no value, or a wrong type.")
+	}
+	if _, err := h.Preview(h.look.View, plan); err != nil {
+		return true, h.escalate(u, "plan", "The request can't be made: "+err.Error()+".")
 	}
 	if rule.Mode == rules.Approve {
 		return true, h.propose(u, rule, plan)

@@ -94,7 +94,8 @@ type Verdict struct {
 	Name  string
 	State *State // nil for the built-in states
 	Needs []int  // services whose records would have decided, where unseen
-	Err   error  // why, where unknown
+	Err   error  // why, where unknown; may quote values
+	At    string // the state whose condition erred, where unknown
 }
 
 // Classify finds the state of a view: the first whose condition is true, if
@@ -115,7 +116,7 @@ func (m *Machine) Classify(scope *conditions.Scope) Verdict {
 		case conditions.Undecided:
 			return Verdict{Name: Unseen, Needs: got.Needs}
 		case conditions.Erred:
-			return Verdict{Name: Unknown, Err: fmt.Errorf("the condition of %s: %w", state.Name, got.Err)}
+			return Verdict{Name: Unknown, At: state.Name, Err: fmt.Errorf("the condition of %s: %w", state.Name, got.Err)}
 		case conditions.False:
 		}
 	}
