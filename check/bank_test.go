@@ -20,7 +20,7 @@ import (
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // load reads a configuration with the real kinds; nothing is called.
-func load(t *testing.T, text []byte) *config.Config {
+func load(t testing.TB, text []byte) *config.Config {
 	t.Helper()
 	folder := t.TempDir()
 	path := filepath.Join(folder, "bank.yaml")
@@ -63,7 +63,7 @@ var samples = map[string][]amend.Value{
 	"compliance.placed_at": {amend.TimeOf(noon.Add(-time.Hour))},
 }
 
-func newSpace(t *testing.T, cfg *config.Config) space {
+func newSpace(t testing.TB, cfg *config.Config) space {
 	t.Helper()
 	read := reads(cfg)
 	all := make(space, len(cfg.Schema.Services))
@@ -105,7 +105,7 @@ func reads(cfg *config.Config) map[[2]int]bool {
 	return read
 }
 
-func valuesOf(t *testing.T, service string, field amend.Field) []amend.Value {
+func valuesOf(t testing.TB, service string, field amend.Field) []amend.Value {
 	t.Helper()
 	values := samples[service+"."+field.Name]
 	for _, text := range field.Values {

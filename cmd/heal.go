@@ -138,7 +138,7 @@ func (a *app) followed(ctx context.Context, p *parts, id string, q store.Request
 		return true, a.healed(id, c.State, string(c.Status)+". "+c.Why)
 	case c.Status == lifecycle.Escalated || c.Status == lifecycle.Proposed:
 		return true, a.healed(id, c.State, string(c.Status)+". "+c.Why+" "+c.Next)
-	case c.Status == lifecycle.Waiting && c.WakeAt.After(now().Add(patience)):
+	case c.Status == lifecycle.Waiting && !c.Held(now()) && c.WakeAt.After(now().Add(patience)):
 		return true, a.healed(id, c.State, fmt.Sprintf("waiting until %s. %s", when(c.WakeAt), c.Why))
 	}
 	return false, nil

@@ -151,7 +151,7 @@ func (s *Server) work(sheet *desk.Sheet) *work {
 		w.Ended, w.By = now.at(c.EndedAt), endedBy(c)
 		return w
 	}
-	if c.Status == lifecycle.Waiting && c.WakeAt.After(time.Time(now)) {
+	if c.Status == lifecycle.Waiting && !c.Held(time.Time(now)) && c.WakeAt.After(time.Time(now)) {
 		w.Next, w.Wake = strings.TrimSuffix(w.Next, "."), now.at(c.WakeAt)
 	}
 	if rule := s.options.Desk.Rules.Rule(c.Rule); rule != nil && c.Attempts > 0 {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -202,11 +203,12 @@ func Show(field *amend.Field, v amend.Value) string {
 }
 
 func scaled(n int64, scale int) string {
+	digits, negative := strings.CutPrefix(strconv.FormatInt(n, 10), "-")
 	sign := ""
-	if n < 0 {
-		sign, n = "-", -n
+	if negative {
+		sign = "-"
 	}
-	digits := fmt.Sprintf("%0*d", scale+1, n)
+	digits = strings.Repeat("0", max(0, scale+1-len(digits))) + digits
 	return sign + digits[:len(digits)-scale] + "." + digits[len(digits)-scale:]
 }
 

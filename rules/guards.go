@@ -102,7 +102,7 @@ func mode(f Facts) Decision {
 func windows(f Facts) Decision {
 	for _, w := range f.Windows {
 		if until, active := w.Active(f.Now); active {
-			return Decision{Reason: InWindow, Say: "repairs pause for " + w.Why, Until: until}
+			return Decision{Reason: InWindow, Say: "Repairs pause for " + w.Why, Until: until}
 		}
 	}
 	return allowed()
@@ -117,7 +117,7 @@ func whole(f Facts) Decision {
 			return Decision{Reason: Partial, Say: fmt.Sprintf("%s could not be read: %s", service.Name, record.Reason), Until: f.Now.Add(again)}
 		}
 		if age := f.Now.Sub(record.ReadAt); age > service.MaxAge {
-			return Decision{Reason: TooOld, Say: fmt.Sprintf("what %s said is %s old", service.Name, age.Round(time.Second)), Until: f.Now}
+			return Decision{Reason: TooOld, Say: fmt.Sprintf("What %s said is %s old", service.Name, age.Round(time.Second)), Until: f.Now}
 		}
 	}
 	return allowed()
@@ -128,10 +128,10 @@ func settled(f Facts) Decision {
 		return allowed()
 	}
 	if until := f.Since.Add(f.Settle); f.Now.Before(until) {
-		return Decision{Reason: Settling, Say: fmt.Sprintf("it must have been so for %s", f.Settle), Until: until}
+		return Decision{Reason: Settling, Say: fmt.Sprintf("It must have been so for %s", f.Settle), Until: until}
 	}
 	if f.Looks < 2 {
-		return Decision{Reason: Settling, Say: "it must have been seen twice", Until: f.Now.Add(time.Second)}
+		return Decision{Reason: Settling, Say: "It must have been seen twice", Until: f.Now.Add(time.Second)}
 	}
 	return allowed()
 }
@@ -143,7 +143,7 @@ func brakes(f Facts) Decision {
 		return allowed()
 	}
 	if f.Customers < 0 {
-		return Decision{Reason: FirstPass, Say: "no full scan has ended yet", Until: f.Now.Add(time.Second)}
+		return Decision{Reason: FirstPass, Say: "No full scan has ended yet", Until: f.Now.Add(time.Second)}
 	}
 	if most := max(ShareFloor, int(f.Rule.Limits.Share*float64(f.Customers))); f.InState > most {
 		return Decision{Reason: Share, Until: f.Now.Add(again),

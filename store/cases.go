@@ -41,6 +41,10 @@ type Case struct {
 // Open reports whether the case has not ended.
 func (c *Case) Open() bool { return c.EndedAt.IsZero() }
 
+// Held reports whether somebody works on the case at a time. Until they let go,
+// WakeAt only says when their lease ends.
+func (c *Case) Held(at time.Time) bool { return c.leaseTo.After(at) }
+
 const caseColumns = `id, customer, status, state, since, looks, rule, attempts, reason, why, next, opened_at, updated_at,
 	ended_at, ended_by, wake_at, due_at, incident, previous, version, fence, lease_until`
 
