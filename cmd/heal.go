@@ -23,7 +23,7 @@ func (a *app) healCommand() *cobra.Command {
 		Long: `Look at one customer now and repair what the rules allow. Beside a running
 worker, the worker does it; without one, this command does. --rule takes one
 rule that leads out of the customer's state, in your name.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneID,
 		RunE: func(c *cobra.Command, args []string) error { return a.heal(c.Context(), args[0], rule, reason) },
 	}
 	c.Flags().StringVar(&rule, "rule", "", "take this rule")
@@ -48,7 +48,7 @@ func (a *app) heal(ctx context.Context, pasted, rule, reason string) error {
 		}
 		working, stop := context.WithCancel(ctx)
 		done := make(chan struct{})
-		go func() { defer close(done); p.engine.Work(working) }()
+		go func() { defer close(done); p.healOnly(working, id) }()
 		defer func() { stop(); <-done }()
 	}
 	request, err := p.askHeal(ctx, id, rule, reason)
@@ -58,9 +58,47 @@ func (a *app) heal(ctx context.Context, pasted, rule, reason string) error {
 	return a.follow(ctx, p, id, request)
 }
 
+// healOnly works on one customer, whenever their time has come, and on nobody
+// else.
+func (p *parts) healOnly(ctx context.Context, id string) {
+	ticker := time.NewTicker(followEvery)
+	defer ticker.Stop()
+	for {
+		due, err := p.due(ctx, id)
+		if err == nil && due {
+			err = p.engine.Heal(ctx, id)
+		}
+		if err != nil && ctx.Err() == nil {
+			p.log.Error("a heal failed", "customer", id, "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// due reports whether the customer is to be looked at now.
+func (p *parts) due(ctx context.Context, id string) (bool, error) {
+	asked, err := p.store.OpenRequests(ctx, id)
+	if err != nil || len(asked) > 0 {
+		return len(asked) > 0, err
+	}
+	c, open, err := p.store.OpenCase(ctx, id)
+	return open && !c.WakeAt.IsZero() && !c.WakeAt.After(now()), err
+}
+
 func (p *parts) askHeal(ctx context.Context, id, rule, reason string) (request string, err error) {
 	if rule == "" {
 		return p.desk.Check(ctx, id, actor())
+	}
+	if p.cfg.Rules.Rule(rule) == nil {
+		var known []string
+		for _, r := range p.cfg.Rules.Rules {
+			known = append(known, r.Name)
+		}
+		return "", &amend.Error{Code: amend.NotFound, Text: "there is no rule " + rule, Next: "known are " + strings.Join(known, ", ")}
 	}
 	sheet, err := p.desk.Customer(ctx, id)
 	if err != nil {

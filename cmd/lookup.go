@@ -18,7 +18,7 @@ func (a *app) lookupCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "lookup ID",
 		Short: "Show one customer in every service, what is wrong, and what to tell them",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneID,
 		RunE:  func(c *cobra.Command, args []string) error { return a.lookup(c.Context(), args[0]) },
 	}
 }

@@ -60,6 +60,9 @@ func (a *app) plan(ctx context.Context) error {
 			return err
 		}
 	} else {
+		if err != nil {
+			fmt.Fprintln(a.stdout, "INCOMPLETE: not every customer could be listed.")
+		}
 		a.planText(p, s)
 	}
 	if err != nil {

@@ -136,6 +136,14 @@ Start with: amend demo`,
 	return root
 }
 
+// oneID asks for what every command about a customer needs.
+func oneID(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("give one customer ID, not %d", len(args))
+	}
+	return nil
+}
+
 func oneOf(flag, value string, known ...string) error {
 	for _, k := range known {
 		if value == k {

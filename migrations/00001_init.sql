@@ -57,6 +57,7 @@ create table repairs (
     ended_at     bigint not null
 );
 create index repairs_case on repairs (case_id, created_at);
+create index repairs_customer on repairs (customer);
 create index repairs_rule on repairs (rule, created_at);
 create index repairs_open on repairs (rule) where status = 'open';
 

@@ -95,6 +95,10 @@ func (h *heal) startAsked(ctx context.Context, q store.Request) (bool, error) {
 	return false, h.send(ctx)
 }
 
+// wishLimit is how long a person's wish to take a rule stands: whoever asked
+// has stopped waiting for it by then.
+const wishLimit = 10 * time.Minute
+
 // fits says whether what a person asked for still fits what a look shows, and
 // why not.
 func (e *Engine) fits(look states.Look, q store.Request) (rule *rules.Rule, plan rules.Plan, refusal string) {
@@ -102,6 +106,8 @@ func (e *Engine) fits(look states.Look, q store.Request) (rule *rules.Rule, plan
 	switch {
 	case rule == nil:
 		return nil, plan, "there is no such rule."
+	case e.Now().Sub(q.CreatedAt) > wishLimit:
+		return nil, plan, "it was asked too long ago; ask again if it is still wanted."
 	case look.Verdict.Name == states.Unseen:
 		return nil, plan, "it can't be judged: " + e.reason(look.View, look.Verdict.Needs) + "."
 	case !slices.Contains(rule.From, look.Verdict.Name):
@@ -169,6 +175,23 @@ func (e *Engine) Simulate(look states.Look, since time.Time) (rule *rules.Rule, 
 // hiddenValue stands where a preview would show a sensitive value.
 const hiddenValue = "[hidden]"
 
+// masked renders a request with its sensitive arguments hidden. Where one isn't
+// a text, nothing can stand in for it, and the whole is hidden.
+func (e *Engine) masked(service int, call connectors.Call, sensitive []string) (url, body string) {
+	call.Arguments = maps.Clone(call.Arguments)
+	for _, name := range sensitive {
+		if call.Arguments[name].Type() != amend.String {
+			return hiddenValue, hiddenValue
+		}
+		call.Arguments[name] = amend.StringOf(hiddenValue)
+	}
+	request, err := e.Connectors[service].Prepare(call)
+	if err != nil {
+		return hiddenValue, hiddenValue
+	}
+	return request.URL, string(request.Body)
+}
+
 // Preview renders the requests of a plan as they would be sent, without
 // credentials and with sensitive values hidden. It fails where a request can't
 // be made.
@@ -179,18 +202,16 @@ func (e *Engine) Preview(view *amend.View, plan rules.Plan) ([]rules.Preview, er
 		if service == nil {
 			return nil, fmt.Errorf("there is no service %s", step.Service)
 		}
-		arguments := maps.Clone(step.Arguments)
-		for name := range arguments {
-			if slices.Contains(step.Sensitive, name) {
-				arguments[name] = amend.StringOf(hiddenValue)
-			}
-		}
-		request, err := e.Connectors[index].Prepare(connectors.Call{Operation: step.Operation, ID: view.ID, Arguments: arguments,
-			Key: "(a key of its own)", Version: view.Records[index].Version})
+		call := connectors.Call{Operation: step.Operation, ID: view.ID, Arguments: step.Arguments, Key: "(a key of its own)", Version: view.Records[index].Version}
+		request, err := e.Connectors[index].Prepare(call)
 		if err != nil {
 			return nil, fmt.Errorf("prepare %s.%s: %w", step.Service, step.Operation, err)
 		}
-		all = append(all, rules.Preview{Service: step.Service, Operation: step.Operation, Method: request.Method, URL: request.URL, Body: string(request.Body)})
+		shown := rules.Preview{Service: step.Service, Operation: step.Operation, Method: request.Method, URL: request.URL, Body: string(request.Body)}
+		if len(step.Sensitive) > 0 {
+			shown.URL, shown.Body = e.masked(index, call, step.Sensitive)
+		}
+		all = append(all, shown)
 	}
 	return all, nil
 }

@@ -136,7 +136,7 @@ func (h *heal) propose(u *store.Update, rule *rules.Rule, plan rules.Plan) error
 	if _, err := h.addRepair(u, rule, plan, store.Repair{Status: store.RepairProposed, StartedBy: "amend"}); err != nil {
 		return err
 	}
-	u.Reason, u.Next = "approval", fmt.Sprintf("It waits for %s to agree.", people(rule.Approvers))
+	u.Reason, u.Next = "approval", fmt.Sprintf("%s must agree, which this version can't ask for: do it by hand, and amend notices.", people(rule.Approvers))
 	u.Why = fmt.Sprintf("%s would call %s; people must agree first.", rule.Name, operations(plan))
 	if err := h.incident(u); err != nil {
 		return err
@@ -147,7 +147,7 @@ func (h *heal) propose(u *store.Update, rule *rules.Rule, plan rules.Plan) error
 
 func people(n int) string {
 	if n == 1 {
-		return "one person"
+		return "One person"
 	}
 	return fmt.Sprintf("%d people", n)
 }

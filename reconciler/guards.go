@@ -69,6 +69,20 @@ func (h *heal) decided(r conditions.Reference) bool {
 	return h.look.View.Records[r.Service].Presence != amend.Unseen
 }
 
+// unproved names an operation of the rule that was sent for this customer in an
+// earlier repair and may still take effect: a new repair would send it with
+// another key, which no service can recognize.
+func (h *heal) unproved(u *store.Update, rule *rules.Rule) (string, error) {
+	for _, s := range rule.Steps {
+		name := h.Schema.Services[s.Service].Name
+		open, err := u.Unproved(name, s.Operation.Name)
+		if err != nil || open {
+			return s.Name, err
+		}
+	}
+	return "", nil
+}
+
 // mayResend asks what must hold before anything of an open repair is sent: what
 // was begun counts as one repair, so only standing pauses and a whole view are
 // asked again. The rule is nil where it is no longer declared.
@@ -90,13 +104,16 @@ func (h *heal) brake(u *store.Update, rule *rules.Rule, why string) error {
 	return err
 }
 
-// unbrake closes that incident where a customer whom the brake held back has
+// unbrake closes that incident where a customer whom the rule would repair has
 // left the rule's states by themselves, and so few are left that the rule would
 // act again: nobody else may come who could say so.
 func (h *heal) unbrake(u *store.Update) error {
 	rule := h.Rules.Rule(u.Rule)
-	if rule == nil || u.Reason != string(rules.Share) || u.State == h.look.Verdict.Name || h.look.Verdict.Name == states.Unseen {
+	if rule == nil || u.State == h.look.Verdict.Name || h.look.Verdict.Name == states.Unseen {
 		return nil
+	}
+	if braked, err := u.Braked(shareCause(rule)); err != nil || !braked {
+		return err
 	}
 	load, err := u.Load(rule.Name, rule.From)
 	if err != nil {

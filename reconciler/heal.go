@@ -337,6 +337,12 @@ func (h *heal) take(u *store.Update, rule *rules.Rule, since time.Time) (bool, e
 	if err := u.ResolveCause(shareCause(rule), "healed"); err != nil {
 		return true, err
 	}
+	if open, err := h.unproved(u, rule); err != nil || open != "" {
+		if err != nil {
+			return true, err
+		}
+		return true, h.escalate(u, "unsettled", fmt.Sprintf("%s was sent before, and no reading has shown whether it happened; only a person may send it again.", open))
+	}
 	plan, err := rule.Plan(h.look.Scope, h.Schema)
 	if err != nil {
 		// Not the error itself: it could quote a sensitive value, and this is kept.

@@ -139,7 +139,9 @@ func (h *heal) next(u *store.Update, rule *rules.Rule) (act, done bool, err erro
 	switch name := h.look.Verdict.Name; {
 	case h.operation(planned) == nil:
 		return false, true, h.giveUp(u, "gone", fmt.Sprintf("The next step, %s.%s, is no longer declared.", planned.Service, planned.Operation))
-	case name == states.Nobody || name == states.Unknown:
+	case rule == nil || rule.Version != h.plan.Version:
+		return false, true, h.giveUp(u, "gone", fmt.Sprintf("%s has changed or gone since it was started; its next steps are not sent.", h.plan.Rule))
+	case !slices.Contains(rule.From, name) && !slices.Contains(rule.To, name):
 		return false, true, h.giveUp(u, "moved", fmt.Sprintf("In the middle of %s the customer has become %s.", h.plan.Rule, name))
 	}
 	if d := h.mayResend(rule); !d.Go() {

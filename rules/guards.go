@@ -76,6 +76,11 @@ const ShareFloor = 20
 // they take about that long.
 const busy = 250 * time.Millisecond
 
+// braked is when to look again where a rule holds everything back: scans wake
+// whoever has moved on, and reading thousands of customers over and over would
+// not help a service that is in trouble.
+const braked = 2 * time.Minute
+
 // again is when to look again where no time is known.
 const again = 15 * time.Second
 
@@ -146,7 +151,7 @@ func brakes(f Facts) Decision {
 		return Decision{Reason: FirstPass, Say: "No full scan has ended yet", Until: f.Now.Add(time.Second)}
 	}
 	if most := max(ShareFloor, int(f.Rule.Limits.Share*float64(f.Customers))); f.InState > most {
-		return Decision{Reason: Share, Until: f.Now.Add(again),
+		return Decision{Reason: Share, Until: f.Now.Add(braked),
 			Say: fmt.Sprintf("%d customers are in the states of %s at once, more than %d: something else may be wrong", f.InState, f.Rule.Name, most)}
 	}
 	return allowed()

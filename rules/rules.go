@@ -4,6 +4,7 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -204,7 +205,7 @@ func (s *Step) plan(scope *conditions.Scope, service *amend.Service) (PlannedSte
 	for _, a := range s.Arguments {
 		v, err := a.Value.Value(scope)
 		if err != nil {
-			return PlannedStep{}, fmt.Errorf("argument %s: %w", a.Name, err)
+			return PlannedStep{}, cannot("argument "+a.Name, err)
 		}
 		if v.Type() != a.Type {
 			return PlannedStep{}, fmt.Errorf("argument %s is %s, not %s", a.Name, v.Type(), a.Type)
@@ -220,7 +221,7 @@ func (s *Step) plan(scope *conditions.Scope, service *amend.Service) (PlannedSte
 		}
 		got, err := e.Value.Value(vars)
 		if err != nil {
-			return PlannedStep{}, fmt.Errorf("effect on %s: %w", service.Fields[e.Field].Name, err)
+			return PlannedStep{}, cannot("effect on "+service.Fields[e.Field].Name, err)
 		}
 		v, ok := conditions.Plain(got)
 		if !ok {
@@ -229,6 +230,15 @@ func (s *Step) plan(scope *conditions.Scope, service *amend.Service) (PlannedSte
 		planned.Expect = append(planned.Expect, Expectation{service.Fields[e.Field].Name, v})
 	}
 	return planned, nil
+}
+
+// cannot says what can't be computed, but not CEL's own words: those may quote
+// a sensitive value, and the error is shown and kept.
+func cannot(what string, err error) error {
+	if errors.Is(err, conditions.ErrUnseen) {
+		return fmt.Errorf("%s: %w", what, conditions.ErrUnseen)
+	}
+	return fmt.Errorf("the %s can't be computed for this customer", what)
 }
 
 // Proved says whether a view shows the effect of a planned step: the service's

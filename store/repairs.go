@@ -140,6 +140,27 @@ func (u *Update) Customers() (int, error) {
 	return n, err
 }
 
+// unprovedFor is how far back an operation that nobody has seen take effect
+// holds back another sending of it: a day, the longest that services commonly
+// keep a request.
+const unprovedFor = 24 * time.Hour
+
+// Unproved reports whether an operation was sent for this customer in a repair
+// that was given up, may have happened, and was never seen to. A later proof of
+// the same operation settles it.
+func (u *Update) Unproved(service, operation string) (open bool, err error) {
+	err = u.tx.QueryRow(`select exists (select 1 from steps s join repairs r on r.id = s.repair
+			where r.customer = $1 and s.service = $2 and s.operation = $3 and r.status = 'failed' and s.outcome in ('unsettled', 'done') and s.proved_at = 0
+				and (r.case_id = $4 or s.sent_at > $5)
+				and s.sent_at > (select coalesce(max(p.proved_at), 0) from steps p join repairs q on q.id = p.repair
+					where q.customer = $1 and p.service = $2 and p.operation = $3))`,
+		u.Customer, service, operation, u.ID, micros(u.s.now().Add(-unprovedFor))).Scan(&open)
+	if err != nil {
+		return false, fmt.Errorf("look for unproved steps: %w", err)
+	}
+	return open, nil
+}
+
 // AddRepair writes a new repair of this case.
 func (u *Update) AddRepair(p Repair) (Repair, error) {
 	p.ID, p.CaseID, p.Customer, p.CreatedAt = u.s.ids.New("rep"), u.ID, u.Customer, u.s.now()

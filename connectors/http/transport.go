@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -74,7 +75,7 @@ func (c *compiler) base(text string, s connectors.Surroundings) *url.URL {
 		c.found.Add(at, "an address has neither ? nor #; parameters belong below query")
 	case s.Transport == nil:
 		if reason := refusedHost(base.Hostname(), s.Loopback); reason != "" {
-			c.found.Add(at, "%s can't be called: %s", base.Hostname(), reason)
+			c.found = append(c.found, amend.Finding{Path: at, Text: fmt.Sprintf("%s can't be called: %s", base.Hostname(), reason), Hint: "--allow-loopback lets services on this machine be called"})
 		}
 	}
 	if base == nil {
