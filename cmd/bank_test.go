@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -57,4 +58,16 @@ func setFault(ts *testscript.TestScript, neg bool, args []string) {
 		fault = bank.Fault{}
 	}
 	ts.Check(b.(*bank.Bank).Fault(args[0], fault))
+}
+
+// requireSent holds what the script's bank has received against a number:
+// sent N.
+func requireSent(ts *testscript.TestScript, _ bool, args []string) {
+	b, started := banks.Load(ts.Getenv("CONTROL"))
+	if !started || len(args) != 1 {
+		ts.Fatalf("usage: sent N, after a bank has started")
+	}
+	if got := strconv.Itoa(b.(*bank.Bank).Count().RepairsSent); got != args[0] {
+		ts.Fatalf("the bank received %s repairs, not %s", got, args[0])
+	}
 }

@@ -29,7 +29,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"bank": startBank, "fault": setFault, "worker": awaitWorker},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"bank": startBank, "fault": setFault, "worker": awaitWorker, "sent": requireSent},
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 	})
 }
