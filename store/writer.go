@@ -16,6 +16,7 @@ type writer struct {
 	jobs chan *job
 	done chan struct{}
 	log  *slog.Logger
+	said string // the last failure to commit, so that its repeats aren't logged
 
 	mu     sync.RWMutex
 	closed bool
@@ -122,8 +123,9 @@ func (w *writer) commit(group []*job) {
 		}
 		whole = w.one(tx, j)
 	}
-	if err := tx.Commit(); err != nil {
-		w.log.Error("the store could not commit", "error", err, "jobs", len(group))
+	err = tx.Commit()
+	w.say(err)
+	if err != nil {
 		fail(group, fmt.Errorf("commit: %w", err))
 		// What couldn't be committed must not stay open on the one connection;
 		// mostly it is gone already, and then this fails.
@@ -137,6 +139,18 @@ func (w *writer) commit(group []*job) {
 var errBroken = errors.New("the transaction was rolled back by a failure before this write")
 
 // one carries out one job; false where the transaction is no longer there.
+// say logs a failure to commit, and its repeats only after a success between.
+func (w *writer) say(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != w.said && err != nil {
+		w.log.Error("the store can't commit", "error", err)
+	}
+	w.said = text
+}
+
 func (w *writer) one(tx *sql.Tx, j *job) bool {
 	if j.err = j.ctx.Err(); j.err != nil {
 		return true
