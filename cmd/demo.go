@@ -200,7 +200,9 @@ func (d *demo) live(ctx context.Context) error {
 }
 
 func (d *demo) welcome(login string) {
-	fmt.Fprintf(d.a.stdout, `A bank of %s customers, five services, and drift.
+	fmt.Fprintf(d.a.stdout, `A bank of %s customers whose five services drift apart. amend finds who is out
+of order, repairs what its rules can, proves it by reading again, and tells
+people of the rest.
 
   Dashboard   %s
   Slack       %s   what people would have been told

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"amend"
-	"amend/lifecycle"
 	"amend/rules"
 	"amend/states"
 	"amend/store"
@@ -288,11 +287,3 @@ func (d *Desk) Clean(pasted string) string {
 
 // Open reports whether something is going on for the customer.
 func (s *Sheet) Open() bool { return s.Case != nil && s.Case.Open() }
-
-// Ended says how the last case ended; empty where it is open or none was.
-func (s *Sheet) Ended() lifecycle.Status {
-	if s.Case == nil || s.Case.Open() {
-		return ""
-	}
-	return s.Case.Status
-}

@@ -97,7 +97,7 @@ create index timeline_customer on timeline (customer, at);
 create table requests (
     id          text primary key,
     customer    text   not null,
-    kind        text   not null, -- look, start, answer
+    kind        text   not null, -- look, start
     rule        text   not null,
     fingerprint text   not null, -- of what the person saw
     actor       text   not null,

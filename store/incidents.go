@@ -66,12 +66,6 @@ func (u *Update) Braked(cause string) (open bool, err error) {
 	return open, nil
 }
 
-// CountIncidents counts open incidents.
-func (s *Store) CountIncidents(ctx context.Context) (n int, err error) {
-	err = s.db.QueryRowContext(ctx, `select count(*) from incidents where closed_at = 0`).Scan(&n)
-	return n, err
-}
-
 // Escalate opens an incident, or finds the open one with the same cause, and
 // puts its message into the outbox: both in the transaction of the case, so
 // that no escalation is without a message. The incident of a case that is

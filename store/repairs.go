@@ -235,17 +235,6 @@ func (u *Update) RepairedBy() (string, error) {
 // Amend is the actor of what nobody started.
 const Amend = "amend"
 
-// Tally counts all that was ever sent, for reports.
-type Tally struct{ Repairs, Done, Steps, Sent int }
-
-// TallyRepairs counts repairs, steps and sendings.
-func (s *Store) TallyRepairs(ctx context.Context) (Tally, error) {
-	var t Tally
-	err := s.db.QueryRowContext(ctx, `select (select count(*) from repairs where status not in ('proposed', 'void')), (select count(*) from repairs where status = 'done'),
-		(select count(*) from steps), (select coalesce(sum(sent), 0) from steps)`).Scan(&t.Repairs, &t.Done, &t.Steps, &t.Sent)
-	return t, err
-}
-
 // OutcomeKnown is when something was last known of the step: its answer, else
 // its sending.
 func (p *Step) OutcomeKnown() time.Time {
