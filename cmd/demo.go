@@ -16,6 +16,7 @@ import (
 	"amend/escalation"
 	"amend/escalation/slack"
 	"amend/escalation/slacktest"
+	"amend/queue"
 	"amend/store"
 )
 
@@ -120,7 +121,7 @@ func (d *demo) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	d.parts = wire(cfg, s, log)
+	d.parts = d.a.wire(cfg, s, queue.NewLocal(s.Now, log), log)
 	if err := s.LockWorker(); err != nil {
 		return err
 	}

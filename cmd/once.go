@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -57,8 +58,8 @@ func (d *demo) once(ctx context.Context) error {
 
 	working, stop := context.WithCancel(ctx)
 	var group sync.WaitGroup
-	group.Go(func() { d.engine.Work(working) })
-	group.Go(func() { d.teller.Run(working) })
+	ends := make(chan error, 1)
+	group.Go(func() { ends <- d.engine.Run(working, tells(d.teller)) })
 	r := report{Planted: map[string]int{}, Inconsistent: len(planted)}
 	for _, state := range planted {
 		r.Planted[state]++
@@ -66,7 +67,7 @@ func (d *demo) once(ctx context.Context) error {
 	err = d.settle(ctx, show, &r)
 	stop()
 	group.Wait()
-	if err != nil {
+	if err := errors.Join(err, <-ends); err != nil {
 		return err
 	}
 	if err := d.judge(context.WithoutCancel(ctx), &r, planted); err != nil {
@@ -78,7 +79,7 @@ func (d *demo) once(ctx context.Context) error {
 // settle scans and heals until a scan finds nothing that isn't with a person.
 func (d *demo) settle(ctx context.Context, show *progress, r *report) error {
 	for {
-		scan, err := d.engine.Scan(ctx, store.FullScan)
+		scan, err := d.engine.Scan(ctx, store.FullScan, actor())
 		if r.ScanSeconds == 0 {
 			r.ScanSeconds = scan.EndedAt.Sub(scan.StartedAt).Seconds()
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"amend/queue"
 	"amend/reconciler"
 	"amend/rules"
 	"amend/states"
@@ -48,7 +49,7 @@ func (a *app) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p := wire(cfg, nil, log)
+	p := a.wire(cfg, nil, queue.NewLocal(now, log), log)
 	s := &survey{parts: p, show: show, started: now()}
 	err = p.engine.Survey(ctx, s.begin)
 	if ctx.Err() != nil {

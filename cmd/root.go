@@ -51,6 +51,7 @@ func (e exit) Unwrap() error { return e.err }
 type app struct {
 	stdout, stderr io.Writer
 	kinds          []connectors.Kind
+	clock          clock
 
 	config   string
 	output   string

@@ -10,7 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"amend/config"
 	"amend/escalation"
+	"amend/queue"
+	"amend/queue/river"
+	"amend/store"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -23,20 +27,33 @@ func (a *app) runCommand() *cobra.Command {
 }
 
 func (a *app) runWorker(ctx context.Context) error {
-	p, end, err := a.opened(ctx, slog.LevelInfo, openStore)
+	log := a.logger(slog.LevelInfo)
+	cfg, err := a.load(log)
 	if err != nil {
 		return err
 	}
-	defer end()
-	if err := p.store.LockWorker(); err != nil {
+	s, end, err := openStore(ctx, cfg, log)
+	if err != nil {
 		return err
 	}
+	defer closing(log, "the store", end)
+	if err := s.LockWorker(); err != nil {
+		return err
+	}
+	q, end, err := openQueue(ctx, cfg, s, log)
+	if err != nil {
+		return err
+	}
+	defer closing(log, "the queue", end)
+	return a.work(ctx, a.wire(cfg, s, q, log))
+}
+
+func (a *app) work(ctx context.Context, p *parts) error {
 	server, err := p.dashboard(p.cfg.Dashboard.Listen, "", a.announce)
 	if err != nil {
 		return err
 	}
-	link := server.CustomerURL
-	teller, err := p.teller(link)
+	teller, err := p.teller(server.CustomerURL)
 	if err != nil {
 		return err
 	}
@@ -45,6 +62,23 @@ func (a *app) runWorker(ctx context.Context) error {
 	}
 	a.announce(server.LoginURL())
 	return p.run(ctx, teller, server.Serve)
+}
+
+// openQueue opens the queue that goes with the store: one in this process on a
+// file, River on PostgreSQL. River's tables are brought up to date at once:
+// unlike those of the store, older programs run on with them.
+func openQueue(ctx context.Context, cfg *config.Config, s *store.Store, log *slog.Logger) (queue.Queue, func() error, error) {
+	if !s.Shared() {
+		return queue.NewLocal(s.Now, log), func() error { return nil }, nil
+	}
+	if err := river.Migrate(ctx, cfg.Store.URL); err != nil {
+		return nil, nil, err
+	}
+	q, err := river.New(ctx, cfg.Store.URL, s.Now, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return q, func() error { q.Close(); return nil }, nil
 }
 
 // announce says where the dashboard is. The link lets one person in, once.
@@ -65,15 +99,23 @@ func (p *parts) run(ctx context.Context, teller *escalation.Teller, serve func(c
 			}
 		})
 	}
-	start("reconciler", p.engine.Run)
+	start("reconciler", func(ctx context.Context) error { return p.engine.Run(ctx, tells(teller)) })
 	start("dashboard", serve)
-	if teller != nil {
-		start("escalation", func(ctx context.Context) error { teller.Run(ctx); return nil })
-	}
 	group.Wait()
 	close(ends)
 	return <-ends
 }
+
+// tells has people told, by one worker of all.
+func tells(teller *escalation.Teller) map[queue.Kind]queue.Handler {
+	if teller == nil {
+		return nil
+	}
+	return map[queue.Kind]queue.Handler{queue.Tell: {Every: tellEvery, Do: teller.Tell}}
+}
+
+// tellEvery is how often the outbox is asked.
+const tellEvery = 500 * time.Millisecond
 
 // closing ends a part and logs what can't be returned any more.
 func closing(log *slog.Logger, what string, end func() error) {

@@ -34,7 +34,7 @@ func (a *app) scan(ctx context.Context) error {
 	}
 	defer end()
 	p.engine.Progress = show.scan
-	scan, err := p.engine.Scan(ctx, store.FullScan)
+	scan, err := p.engine.Scan(ctx, store.FullScan, actor())
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

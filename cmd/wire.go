@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"amend"
@@ -30,7 +31,7 @@ func (a *app) load(log *slog.Logger) (*config.Config, error) {
 
 func (a *app) loadFrom(path string, getenv func(string) (string, bool), log *slog.Logger) (*config.Config, error) {
 	cfg, err := config.Load(config.Options{Path: path, Kinds: a.kinds, Getenv: getenv,
-		Surroundings: connectors.Surroundings{Now: time.Now, Log: log, Loopback: a.loopback}})
+		Surroundings: connectors.Surroundings{Now: a.clock.now, Log: log, Loopback: a.loopback}})
 	var problems *config.Problems
 	if errors.As(err, &problems) {
 		return nil, counted(problems)
@@ -54,22 +55,37 @@ func findings(cfg *config.Config) amend.Findings {
 	})
 }
 
+// clock is the store's, once there is one: services are read before that only
+// by commands that have none. Workers that share a store must agree on the time.
+type clock struct{ store atomic.Pointer[store.Store] }
+
+func (c *clock) now() time.Time {
+	if s := c.store.Load(); s != nil {
+		return s.Now()
+	}
+	return time.Now()
+}
+
 // parts is a whole program: what run and demo start.
 type parts struct {
 	cfg    *config.Config
 	store  *store.Store
-	queue  *queue.Local
 	engine *reconciler.Engine
 	desk   *desk.Desk
 	log    *slog.Logger
 }
 
-// wire puts the parts together.
-func wire(cfg *config.Config, s *store.Store, log *slog.Logger) *parts {
-	p := &parts{cfg: cfg, store: s, queue: queue.NewLocal(time.Now), log: log}
+// wire puts the parts together. Only a worker's queue is more than a place to
+// forget wake-ups in: the worker finds in the store what others write there. A
+// command that has no store gives nil.
+func (a *app) wire(cfg *config.Config, s *store.Store, q queue.Queue, log *slog.Logger) *parts {
+	if s != nil {
+		a.clock.store.Store(s)
+	}
+	p := &parts{cfg: cfg, store: s, log: log}
 	p.engine = &reconciler.Engine{Schema: cfg.Schema, Environment: cfg.Environment, Machine: cfg.Machine, Rules: cfg.Rules, Connectors: cfg.Connectors,
-		Windows: cfg.Windows, Source: cfg.Scans.Source, Full: cfg.Scans.Full, Fresh: cfg.Scans.Fresh, Store: s, Queue: p.queue, Now: time.Now, Log: log}
-	p.desk = &desk.Desk{Schema: cfg.Schema, Rules: cfg.Rules, Store: s, Reader: p.engine, Waker: p.queue, Now: time.Now}
+		Windows: cfg.Windows, Source: cfg.Scans.Source, Full: cfg.Scans.Full, Fresh: cfg.Scans.Fresh, Store: s, Queue: q, Now: a.clock.now, Log: log}
+	p.desk = &desk.Desk{Schema: cfg.Schema, Rules: cfg.Rules, Store: s, Reader: p.engine, Waker: q, Now: a.clock.now}
 	return p
 }
 
@@ -85,7 +101,7 @@ func (a *app) opened(ctx context.Context, level slog.Level, open opener) (*parts
 	if err != nil {
 		return nil, nil, err
 	}
-	return wire(cfg, s, log), func() { closing(log, "the store", end) }, nil
+	return a.wire(cfg, s, queue.NewLocal(s.Now, log), log), func() { closing(log, "the store", end) }, nil
 }
 
 type opener func(context.Context, *config.Config, *slog.Logger) (*store.Store, func() error, error)
@@ -102,13 +118,13 @@ func (p *parts) teller(link func(string) string) (*escalation.Teller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up slack: %w", err)
 	}
-	return &escalation.Teller{Store: p.store, Messenger: messenger, Channel: p.cfg.Slack.Channel, Link: link, Now: time.Now, Log: p.log}, nil
+	return &escalation.Teller{Store: p.store, Messenger: messenger, Channel: p.cfg.Slack.Channel, Link: link, Now: p.store.Now, Log: p.log}, nil
 }
 
 // dashboard listens; environment stands above its pages, and announce gets a
 // new login link where somebody without one asks for a page.
 func (p *parts) dashboard(listen, environment string, announce func(string)) (*dashboard.Server, error) {
-	return dashboard.Listen(dashboard.Options{Listen: listen, Desk: p.desk, Machine: p.cfg.Machine, Now: time.Now, Log: p.log,
+	return dashboard.Listen(dashboard.Options{Listen: listen, Desk: p.desk, Machine: p.cfg.Machine, Now: p.store.Now, Log: p.log,
 		Environment: environment, Actor: actor(), Announce: announce})
 }
 
@@ -125,7 +141,7 @@ func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*stor
 // one that goes away again: a command that only reads makes no files.
 func openStoreToRead(ctx context.Context, cfg *config.Config, log *slog.Logger) (*store.Store, func() error, error) {
 	path := strings.TrimPrefix(cfg.Store.URL, "sqlite:")
-	if _, err := os.Stat(path); err == nil {
+	if _, err := os.Stat(path); err == nil || store.IsPostgres(cfg.Store.URL) {
 		return openStore(ctx, cfg, log)
 	}
 	folder, err := os.MkdirTemp("", "amend-")

@@ -37,6 +37,7 @@ type world struct {
 	desk   *desk.Desk
 	server *Server
 	log    *notebook
+	path   string
 	said   *services
 }
 
@@ -45,10 +46,10 @@ var start = time.Date(2025, 11, 21, 14, 32, 5, 0, time.UTC)
 
 func newWorld(t *testing.T, change ...func(*Options)) *world {
 	t.Helper()
-	w := &world{t: t, clock: &hands{now: start}, log: &notebook{}}
+	w := &world{t: t, clock: &hands{now: start}, log: &notebook{}, path: filepath.Join(t.TempDir(), "amend.db")}
 	log := slog.New(slog.NewJSONHandler(w.log, nil))
 	var err error
-	w.store, err = store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "amend.db"), store.Options{Now: w.clock.Now, Rand: rand.NewPCG(1, 2), Log: log})
+	w.store, err = store.Open(t.Context(), "sqlite:"+w.path, store.Options{Now: w.clock.Now, Rand: rand.NewPCG(1, 2), Log: log})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.store.Close()) })
 	schema := bank()

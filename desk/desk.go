@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"amend"
+	"amend/queue"
 	"amend/rules"
 	"amend/states"
 	"amend/store"
@@ -28,7 +29,7 @@ type Reader interface {
 // Waker has a customer worked on soon. In a process without a worker it is nil:
 // the worker finds what was asked in the store.
 type Waker interface {
-	Wake(customer string, at time.Time)
+	Wake(at time.Time, jobs ...queue.Job)
 }
 
 // Desk is where people ask. It is safe for concurrent use.
@@ -252,7 +253,7 @@ func (d *Desk) Start(ctx context.Context, s Start) error {
 	}
 	_, err = d.Store.Ask(ctx, store.Request{ID: s.Request, Customer: s.Customer, Kind: store.AskStart, Rule: s.Rule, Fingerprint: s.Fingerprint, Actor: s.Actor, Reason: s.Reason})
 	if err == nil && d.Waker != nil {
-		d.Waker.Wake(s.Customer, d.Now())
+		d.Waker.Wake(d.Now(), queue.Job{Kind: queue.Heal, Key: s.Customer})
 	}
 	return err
 }
@@ -265,7 +266,7 @@ func (d *Desk) Check(ctx context.Context, customer, actor string) (request strin
 	request = d.Store.NewID("ask")
 	_, err = d.Store.Ask(ctx, store.Request{ID: request, Customer: customer, Kind: store.AskLook, Actor: actor})
 	if err == nil && d.Waker != nil {
-		d.Waker.Wake(customer, d.Now())
+		d.Waker.Wake(d.Now(), queue.Job{Kind: queue.Heal, Key: customer})
 	}
 	return request, err
 }

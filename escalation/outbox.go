@@ -22,7 +22,6 @@ type Teller struct {
 	Log       *slog.Logger
 	Every     time.Duration // between two messages to one channel; default 1 s, Slack's limit
 
-	began time.Time            // when this process began to tell
 	last  map[string]time.Time // per channel
 	said  string               // the last failure, so that its repeats aren't logged
 	ready sync.Once
@@ -30,22 +29,24 @@ type Teller struct {
 
 const (
 	defaultEvery = time.Second
-	// pollEvery is how often the outbox is asked where nothing waits.
-	pollEvery = 500 * time.Millisecond
-	batch     = 50
+	// holdFor keeps others from telling what is being told. It is longer than a
+	// messenger may take.
+	holdFor = time.Minute
+	batch   = 50
 	// firstRetry doubles with each further attempt, up to lastRetry.
 	firstRetry = 2 * time.Second
 	lastRetry  = 5 * time.Minute
 )
 
-// Run tells until the context ends.
-func (t *Teller) Run(ctx context.Context) {
+// Tell tells until nothing is due any more, or the context ends. It is a job of
+// the queue, whose key says nothing.
+func (t *Teller) Tell(ctx context.Context, _ string) {
 	for ctx.Err() == nil {
 		told, err := t.RunOnce(ctx)
 		if err != nil && ctx.Err() == nil {
 			t.Log.Error("the outbox can't be read", "error", err)
 		}
-		if told == 0 && !pause(ctx, pollEvery) {
+		if told == 0 {
 			return
 		}
 	}
@@ -54,7 +55,7 @@ func (t *Teller) Run(ctx context.Context) {
 // RunOnce tells what is due now and gives the number of letters that it tried.
 func (t *Teller) RunOnce(ctx context.Context) (tried int, err error) {
 	t.ready.Do(func() {
-		t.began, t.last = t.Now(), map[string]time.Time{}
+		t.last = map[string]time.Time{}
 		if t.Every == 0 {
 			t.Every = defaultEvery
 		}
@@ -86,6 +87,10 @@ func (t *Teller) tell(ctx context.Context, l store.Letter) error {
 		// The message that this one would edit is still to come, and will say
 		// how things stand then.
 		return t.Store.Postponed(ctx, l, "", t.Now().Add(firstRetry))
+	}
+	held, err := t.Store.Hold(ctx, l, holdFor)
+	if err != nil || !held {
+		return err
 	}
 	receipt, err := t.carry(ctx, l, incident)
 	if err != nil {
@@ -136,10 +141,10 @@ func (t *Teller) post(ctx context.Context, l store.Letter, incident store.Incide
 }
 
 // postTo posts to one channel. Where an earlier posting may have arrived
-// without our knowing, the message is looked for first: after an attempt that
-// failed, and where the process that began to tell it may have been another.
+// without our knowing, the message is looked for first: attempts are counted
+// before they are made, so that also a crash in the middle of one is known.
 func (t *Teller) postTo(ctx context.Context, channel string, l store.Letter, p posting) (Receipt, error) {
-	if finder, can := t.Messenger.(Finder); can && (l.Attempts > 0 || l.CreatedAt.Before(t.began)) {
+	if finder, can := t.Messenger.(Finder); can && l.Attempts > 0 {
 		receipt, err := finder.Find(ctx, channel, p.key, l.CreatedAt)
 		var refused Refused
 		// Who may not read back still has the key, which most services keep.

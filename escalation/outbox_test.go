@@ -321,16 +321,17 @@ func TestUpdateBeforeItsMessage(t *testing.T) {
 	require.Contains(t, strings.ToLower(d.standing()[0].Text), "healed")
 }
 
-// TestRun tells what comes while it runs, and ends with its context.
-func TestRun(t *testing.T) {
+// TestTell tells all that is due, and ends with its context.
+func TestTell(t *testing.T) {
 	t.Parallel()
 	d := setup(t, slacktest.Options{})
 	d.teller.Now = time.Now
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); d.teller.Run(ctx) }()
 	d.escalate("cus_000002", "")
-	require.Eventually(t, func() bool { return len(d.standing()) == 1 }, 10*time.Second, 10*time.Millisecond)
+	d.escalate("cus_000003", "")
+	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	<-done
+	d.teller.Tell(ended, "")
+	require.Empty(t, d.standing())
+	d.teller.Tell(t.Context(), "")
+	require.Len(t, d.standing(), 2)
 }

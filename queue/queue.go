@@ -1,161 +1,79 @@
 // Package queue wakes work up. It is never the truth: losing all of it loses
-// nothing, since the store knows whose time has come.
+// nothing, since the store knows whose time has come and the sweep asks it.
+//
+// Local serves a single process; package river serves any number of them on
+// PostgreSQL. Package queuetest holds both to one contract.
 package queue
 
 import (
-	"container/heap"
 	"context"
-	"sync"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"time"
 )
 
-// Queue wakes customers up. A customer is worked on by one worker at a time; a
-// wake-up that comes meanwhile makes it run once more afterwards.
+// Kind says what a job is about. Kinds are stored by queues that keep their
+// jobs: one that is renamed loses the wake-ups that wait under its old name.
+type Kind string
+
+// The kinds of jobs.
+const (
+	Heal Kind = "heal" // one customer
+	Page Kind = "page" // one page of a scan
+	Tell Kind = "tell" // the outbox
+	Tick Kind = "tick" // what one worker of all does: schedules, due times, the sweep
+)
+
+// Job is one wake-up: what is to be done, and for whom.
+type Job struct {
+	Kind Kind
+	Key  string // of its kind: for Heal the customer; "" where there is but one
+}
+
+// Queue wakes jobs up. Every queue promises that
+//
+//   - a job runs soon after its time has come, and never before. A wake-up for
+//     more than a second ahead may be left to the sweep.
+//   - a job that waits isn't put beside itself; seldom it is, and runs twice.
+//   - a job that is woken while it runs is run once more.
+//   - in one process a job is run by one worker at a time. Among processes only
+//     the store's lease promises that.
+//   - every kind has workers of its own, so that none keeps another waiting. A
+//     kind without a handler waits for a process that has one.
+//   - a handler that panics harms no other job.
+//
+// No queue promises that a wake-up arrives.
 type Queue interface {
-	// Wake has a customer worked on at a time, or earlier where an earlier
-	// time is known.
-	Wake(customer string, at time.Time)
-	// Run works until the context ends, and returns when the last worker has
-	// let go.
-	Run(ctx context.Context, workers int, work func(ctx context.Context, customer string))
+	// Wake has jobs run at a time, or earlier where an earlier time is known.
+	// It doesn't fail and doesn't wait long: what it can't take is logged and
+	// left to the sweep.
+	Wake(at time.Time, jobs ...Job)
+	// Run works until the context ends. No handler begins after that; the
+	// contexts of those that run end with it; it returns when the last of them
+	// has let go. It fails at the start only, where the queue can't be reached.
+	Run(ctx context.Context, handlers map[Kind]Handler) error
 }
 
-// Local is the queue of a single process.
-type Local struct {
-	now func() time.Time
-
-	mu      sync.Mutex
-	waiting schedule
-	known   map[string]*item
-	changed chan struct{} // closed and replaced whenever something was added
+// Handler is how a kind of job is done.
+type Handler struct {
+	Workers int // at once, in this process; 0 is 1
+	// Every has the job with the empty key run at once and then at this
+	// interval, a second or more, by one process of all that run. 0: only when
+	// woken.
+	Every time.Duration
+	// Do does one job. What goes wrong in it is its own business: it logs, and
+	// the job is woken again by the sweep or not at all.
+	Do func(ctx context.Context, key string)
 }
 
-// item is one customer that waits or runs.
-type item struct {
-	customer string
-	at       time.Time
-	index    int // in the heap; -1 while it runs
-	again    bool
-}
-
-// NewLocal makes an empty queue.
-func NewLocal(now func() time.Time) *Local {
-	return &Local{now: now, known: map[string]*item{}, changed: make(chan struct{})}
-}
-
-// Wake has a customer worked on at a time.
-func (q *Local) Wake(customer string, at time.Time) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	switch it := q.known[customer]; {
-	case it == nil:
-		it = &item{customer: customer, at: at}
-		q.known[customer] = it
-		heap.Push(&q.waiting, it)
-	case it.index < 0: // running
-		if !it.again || at.Before(it.at) {
-			it.again, it.at = true, at
+// Call does one job for a queue. A panic ends here, in the log.
+func (h Handler) Call(ctx context.Context, log *slog.Logger, job Job) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Error("a job panicked", "job", string(job.Kind), "key", job.Key,
+				"error", fmt.Sprint(p), "stack", string(debug.Stack()))
 		}
-		return
-	case at.Before(it.at):
-		it.at = at
-		heap.Fix(&q.waiting, it.index)
-	default:
-		return
-	}
-	close(q.changed)
-	q.changed = make(chan struct{})
-}
-
-// Len is the number of customers that wait or run.
-func (q *Local) Len() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.known)
-}
-
-// Run works with a number of workers until the context ends.
-func (q *Local) Run(ctx context.Context, workers int, work func(context.Context, string)) {
-	var group sync.WaitGroup
-	for range workers {
-		group.Go(func() {
-			for {
-				it := q.next(ctx)
-				if it == nil {
-					return
-				}
-				work(ctx, it.customer)
-				q.finish(it)
-			}
-		})
-	}
-	group.Wait()
-}
-
-// next waits for a customer whose time has come; nil when the context ends.
-func (q *Local) next(ctx context.Context) *item {
-	for ctx.Err() == nil {
-		it, wait, changed := q.take()
-		if it != nil {
-			return it
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-changed:
-		case <-ctx.Done():
-		}
-		timer.Stop()
-	}
-	return nil
-}
-
-// idle is how long a worker sleeps where nothing waits.
-const idle = time.Hour
-
-func (q *Local) take() (ready *item, wait time.Duration, changed <-chan struct{}) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.waiting) == 0 {
-		return nil, idle, q.changed
-	}
-	if wait := q.waiting[0].at.Sub(q.now()); wait > 0 {
-		return nil, wait, q.changed
-	}
-	return heap.Pop(&q.waiting).(*item), 0, nil
-}
-
-func (q *Local) finish(it *item) {
-	q.mu.Lock()
-	delete(q.known, it.customer)
-	q.mu.Unlock()
-	if it.again {
-		q.Wake(it.customer, it.at)
-	}
-}
-
-// schedule is a heap of items by time.
-type schedule []*item
-
-func (s schedule) Len() int           { return len(s) }
-func (s schedule) Less(i, j int) bool { return s[i].at.Before(s[j].at) }
-func (s schedule) Swap(i, j int) {
-	s[i], s[j] = s[j], s[i]
-	s[i].index, s[j].index = i, j
-}
-
-// Push is part of heap.Interface.
-func (s *schedule) Push(x any) {
-	it := x.(*item)
-	it.index = len(*s)
-	*s = append(*s, it)
-}
-
-// Pop is part of heap.Interface.
-func (s *schedule) Pop() any {
-	last := len(*s) - 1
-	it := (*s)[last]
-	it.index = -1
-	*s = (*s)[:last]
-	return it
+	}()
+	h.Do(ctx, job.Key)
 }

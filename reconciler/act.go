@@ -91,7 +91,12 @@ func (h *heal) send(ctx context.Context) error {
 		return fmt.Errorf("read the request of %s: %w", step.Repair, err)
 	}
 	index, _ := h.Schema.Service(step.Service)
-	call, cancel := context.WithDeadline(ctx, h.lease.Until.Add(-leaseMargin))
+	if h.left() <= 0 {
+		return store.ErrLost // the process stood still: it may be somebody else's by now
+	}
+	// A call that has begun is ended, also where the process is told to stop:
+	// cut off, nobody would know what it did.
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.left())
 	defer cancel()
 	answer := h.Connectors[index].Send(call, request)
 	step.Outcome, step.OutcomeAt, step.Status, step.Detail = answer.Outcome, h.Now(), answer.Status, answer.Detail

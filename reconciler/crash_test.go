@@ -13,6 +13,7 @@ import (
 	"amend/bank"
 	"amend/connectors"
 	"amend/lifecycle"
+	"amend/queue"
 	"amend/store"
 )
 
@@ -184,10 +185,9 @@ func TestPanic(t *testing.T) {
 	customer = all[0]
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); w.engine.Work(ctx) }()
+	go func() { defer close(done); assert.NoError(t, w.engine.Run(ctx, nil)) }()
 	w.clock.pass(time.Second)
-	w.engine.Queue.Wake(all[0], w.clock.Now())
-	w.engine.Queue.Wake(all[1], w.clock.Now())
+	w.engine.Queue.Wake(w.clock.Now(), queue.Job{Kind: queue.Heal, Key: all[0]}, queue.Job{Kind: queue.Heal, Key: all[1]})
 	require.Eventually(t, func() bool {
 		w.clock.pass(100 * time.Millisecond)
 		return w.lastCase(all[1]).Status == lifecycle.Healed && w.lastCase(all[0]).Reason == "unseen"

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"amend/lifecycle"
+	"amend/queue"
 	"amend/rules"
 	"amend/states"
 	"amend/store"
@@ -17,7 +19,12 @@ import (
 // another look.
 func (h *heal) update(ctx context.Context, change func(*store.Update) error) error {
 	var wake time.Time
+	before := h.known
+	before.steps, before.requests = slices.Clone(h.steps), slices.Clone(h.requests)
 	err := h.Store.Update(ctx, h.lease, func(u *store.Update) error {
+		// The store may have to call this again.
+		h.known = before
+		h.steps, h.requests = slices.Clone(before.steps), slices.Clone(before.requests)
 		if err := h.awake(u); err != nil {
 			return err
 		}
@@ -31,7 +38,7 @@ func (h *heal) update(ctx context.Context, change func(*store.Update) error) err
 		return nil
 	})
 	if err == nil && !wake.IsZero() {
-		h.Queue.Wake(h.lease.Customer, wake)
+		h.Queue.Wake(wake, queue.Job{Kind: queue.Heal, Key: h.lease.Customer})
 	}
 	return err
 }

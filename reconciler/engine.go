@@ -5,8 +5,9 @@ package reconciler
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -40,8 +41,9 @@ type Engine struct {
 	Log   *slog.Logger
 
 	Workers  int           // heals at once; default 16
-	LeaseFor time.Duration // default 60 s
+	LeaseFor time.Duration // default 20 s
 	Sweep    time.Duration // how often the store is asked whose time has come; default 1 s
+	PageSize int           // customers in a part of a scan; default by what the services offer
 	Progress func(Progress)
 
 	defaults sync.Once // heals begin at the same time
@@ -49,9 +51,12 @@ type Engine struct {
 
 const (
 	defaultWorkers = 16
-	// defaultLease leaves room for a slow round of reads and one call; a
-	// worker that dies is succeeded after it.
-	defaultLease = 60 * time.Second
+	// pageWorkers is how many parts of scans a process works on at once: while
+	// one is read, the lists of the next are.
+	pageWorkers = 2
+	// defaultLease bounds how long the case of a dead worker waits for another.
+	// A live one renews its leases, so that it has as long as it needs.
+	defaultLease = 20 * time.Second
 	// leaseMargin lies between a call's deadline and the lease's end, so that
 	// a call in flight has ended before somebody else may begin.
 	leaseMargin  = 2 * time.Second
@@ -72,30 +77,29 @@ type Progress struct {
 }
 
 // Run works until the context ends: heals, sweeps and scans by their
-// schedules. It returns when the last heal has let go of its case.
-func (e *Engine) Run(ctx context.Context) error {
+// schedules, beside whatever else is to be done when it is woken. It returns
+// when the last heal has let go of its case.
+func (e *Engine) Run(ctx context.Context, more map[queue.Kind]queue.Handler) error {
 	e.setDefaults()
 	if err := e.Store.Recover(ctx); err != nil {
 		return err
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		e.Work(ctx)
-	}()
-	err := e.schedule(ctx)
-	<-done
-	return err
+	handlers := map[queue.Kind]queue.Handler{
+		queue.Heal: {Workers: e.Workers, Do: e.heal},
+		queue.Page: {Workers: pageWorkers, Do: e.page},
+		queue.Tick: {Every: e.Sweep, Do: e.tick},
+	}
+	maps.Copy(handlers, more)
+	return e.Queue.Run(ctx, handlers)
 }
 
-// Work heals whoever's time has come, without scanning, until the context
-// ends.
-func (e *Engine) Work(ctx context.Context) {
-	e.setDefaults()
-	var sweeper sync.WaitGroup
-	sweeper.Go(func() { e.repeat(ctx, e.Sweep, e.sweep) })
-	e.Queue.Run(ctx, e.Workers, e.heal)
-	sweeper.Wait()
+// tick is what one worker of all does all the time: it finds whose time has
+// come, and begins scans that are due.
+func (e *Engine) tick(ctx context.Context, _ string) {
+	e.sweep(ctx)
+	if err := e.beginDue(ctx); err != nil && ctx.Err() == nil {
+		e.Log.Error("no scan could be begun", "error", err)
+	}
 }
 
 func (e *Engine) setDefaults() { e.defaults.Do(e.fillIn) }
@@ -115,114 +119,136 @@ func (e *Engine) fillIn() {
 	}
 }
 
-func (e *Engine) repeat(ctx context.Context, every time.Duration, do func(context.Context)) {
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		do(ctx)
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // sweep wakes whoever's time has come: waits that are over, leases that ran
-// out, what people asked for. It is what makes losing every wake-up harmless.
+// out, what people asked for, pages of scans that nobody holds. It is what makes
+// losing every wake-up harmless.
 func (e *Engine) sweep(ctx context.Context) {
 	ready, err := e.Store.Ready(ctx, sweepLimit)
-	if err != nil && ctx.Err() == nil {
+	pages, failed := e.Store.ReadyPages(ctx, sweepLimit)
+	if err := errors.Join(err, failed); err != nil && ctx.Err() == nil {
 		e.Log.Error("the sweep could not read the store", "error", err)
 	}
+	jobs := make([]queue.Job, 0, len(ready)+len(pages))
 	for _, customer := range ready {
-		e.Queue.Wake(customer, e.Now())
+		jobs = append(jobs, queue.Job{Kind: queue.Heal, Key: customer})
+	}
+	for _, page := range pages {
+		jobs = append(jobs, queue.Job{Kind: queue.Page, Key: page})
+	}
+	if len(jobs) > 0 {
+		e.Queue.Wake(e.Now(), jobs...)
 	}
 }
 
 // heal is one wake-up. Its error is logged here and nowhere else; the case
 // stays open, and is found again when its lease ends.
 func (e *Engine) heal(ctx context.Context, customer string) {
-	defer func() {
-		if p := recover(); p != nil {
-			e.Log.Error("a heal panicked", "customer", customer, "error", fmt.Sprint(p))
-		}
-	}()
 	if err := e.Heal(ctx, customer); err != nil && ctx.Err() == nil {
 		e.Log.Error("a heal failed", "customer", customer, "error", err)
 	}
 }
 
-// schedule runs scans by their schedules until the context ends. Scans never
-// overlap; one that is late is caught up once. Where no full scan has ever
-// ended, one begins at once: no automatic repair starts before it.
-func (e *Engine) schedule(ctx context.Context) error {
-	full, fresh := e.next(ctx, e.Full, store.FullScan), e.next(ctx, e.Fresh, store.FreshScan)
-	if _, any, err := e.Store.LastScan(ctx, store.FullScan, true); err != nil {
-		return err
-	} else if !any {
-		full = e.Now()
+// beginDue begins the scans whose time has come. One that is late is caught up
+// once, and none begins while another of its kind is under way. Where no full
+// scan has ever ended well one begins at once: no automatic repair starts
+// before it.
+func (e *Engine) beginDue(ctx context.Context) error {
+	for _, kind := range []string{store.FullScan, store.FreshScan} {
+		due, err := e.due(ctx, kind)
+		if err != nil {
+			return err
+		}
+		if due.IsZero() || due.After(e.Now()) {
+			continue
+		}
+		_, page, err := e.Store.StartScan(ctx, kind, store.Amend)
+		if amend.CodeOf(err) == amend.Conflict {
+			continue // another worker was first
+		}
+		if err != nil {
+			return err
+		}
+		e.Queue.Wake(e.Now(), queue.Job{Kind: queue.Page, Key: page})
 	}
-	for {
-		kind, at := store.FullScan, full
-		if at.IsZero() || !fresh.IsZero() && fresh.Before(at) {
-			kind, at = store.FreshScan, fresh
-		}
-		if !sleep(ctx, e.until(at)) {
-			return nil
-		}
-		_, err := e.Scan(ctx, kind)
-		if err != nil && ctx.Err() == nil {
-			e.Log.Error("a scan failed", "scan", kind, "error", err)
-		}
-		if kind == store.FullScan {
-			full = e.after(e.Full)
-			if soon := e.Now().Add(scanRetry); err != nil && (full.IsZero() || full.After(soon)) {
-				full = soon
-			}
-		}
-		// Every full scan has looked at what changed, too.
-		fresh = e.after(e.Fresh)
-	}
+	return nil
 }
 
-// next is when a scan is due: at once where one was missed.
-func (e *Engine) next(ctx context.Context, s cron.Schedule, kind string) time.Time {
-	if s == nil {
-		return time.Time{}
+// due is when a scan is to begin; zero where none is to.
+func (e *Engine) due(ctx context.Context, kind string) (time.Time, error) {
+	if _, open, err := e.Store.OpenScan(ctx, kind); err != nil || open {
+		return time.Time{}, err
 	}
 	last, any, err := e.Store.LastScan(ctx, kind, false)
-	if err != nil || !any {
-		return s.Next(e.Now())
+	if err != nil {
+		return time.Time{}, err
 	}
-	return s.Next(last.StartedAt)
+	if kind == store.FreshScan {
+		return e.freshDue(ctx, last)
+	}
+	if last.Status == store.ScanPartial || last.Status == store.ScanFailed {
+		return earlier(last.EndedAt.Add(scanRetry), next(e.Full, last.StartedAt)), nil
+	}
+	if !any {
+		return e.Now(), nil
+	}
+	return next(e.Full, last.StartedAt), nil
 }
 
-func (e *Engine) after(s cron.Schedule) time.Time {
+// freshDue counts from the end of the last scan: a full one has looked at what
+// changed, too.
+func (e *Engine) freshDue(ctx context.Context, last store.Scan) (time.Time, error) {
+	full, any, err := e.Store.LastScan(ctx, store.FullScan, true)
+	if err != nil || !any {
+		return time.Time{}, err
+	}
+	since := full.EndedAt
+	if last.EndedAt.After(since) {
+		since = last.EndedAt
+	}
+	return next(e.Fresh, since), nil
+}
+
+// next is a schedule's next time; zero where there is no schedule.
+func next(s cron.Schedule, after time.Time) time.Time {
 	if s == nil {
 		return time.Time{}
 	}
-	return s.Next(e.Now())
+	return s.Next(after)
 }
 
-// until is the wait for a time; a year where there is none.
-func (e *Engine) until(at time.Time) time.Duration {
-	if at.IsZero() {
-		return 365 * 24 * time.Hour
+// earlier is the earlier of two times, where zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
 	}
-	return max(0, at.Sub(e.Now()))
+	return a
 }
 
-// sleep waits, and is false where the context ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
+// keep renews a hold until stop is called, so that it lasts as long as its
+// holder works. The context that it gives ends where the hold is lost: whatever
+// is decided after that is no longer ours to decide.
+func (e *Engine) keep(ctx context.Context, renew func(context.Context) error) (kept context.Context, stop func()) {
+	kept, lose := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(e.LeaseFor / 4)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+			case <-kept.Done():
+				return
+			}
+			if err := renew(kept); errors.Is(err, store.ErrLost) {
+				lose(err)
+				return
+			} else if err != nil && kept.Err() == nil {
+				e.Log.Warn("a lease could not be renewed", "error", err)
+			}
+		}
+	}()
+	return kept, func() { lose(nil); <-done }
 }
 
 // Look reads one customer from every service, now, and says where that puts

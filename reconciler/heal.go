@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"amend/lifecycle"
@@ -43,8 +44,12 @@ func (e *Engine) Heal(ctx context.Context, customer string) error {
 		return err
 	}
 	h := &heal{Engine: e, lease: lease}
-	err = h.run(ctx)
-	if errors.Is(err, store.ErrLost) {
+	h.until.Store(&lease.Until)
+	kept, stop := e.keep(ctx, h.renew)
+	err = h.run(kept)
+	lost := errors.Is(err, store.ErrLost) || errors.Is(context.Cause(kept), store.ErrLost)
+	stop()
+	if lost {
 		return nil // somebody else goes on
 	}
 	if ctx.Err() != nil {
@@ -97,26 +102,36 @@ func (h *heal) stillBusy(ctx context.Context) (busy bool, err error) {
 // heal is one worker's hold on one case.
 type heal struct {
 	*Engine
-	lease    store.Lease
-	requests []store.Request // what people asked for and nobody has carried out
-
-	look   states.Look  // of this turn
-	repair store.Repair // the one that is open, if any
-	plan   rules.Plan
-	steps  []store.Step
+	lease store.Lease
+	until atomic.Pointer[time.Time] // the lease's end, which moves on while it is renewed
+	look  states.Look               // of this turn
+	known
 }
+
+// known is what a heal knows of its case beside the case's row.
+type known struct {
+	requests []store.Request // what people asked for and nobody has carried out
+	repair   store.Repair    // the one that is open, if any
+	plan     rules.Plan
+	steps    []store.Step
+}
+
+func (h *heal) renew(ctx context.Context) error {
+	lease := h.lease
+	err := h.Store.Renew(ctx, &lease, h.LeaseFor)
+	if err == nil {
+		h.until.Store(&lease.Until)
+	}
+	return err
+}
+
+// left is how long a call may take so that it has ended before the lease does.
+func (h *heal) left() time.Duration { return h.until.Load().Sub(h.Now()) - leaseMargin }
 
 // turn reads everything once and takes one decision; true where the case was
 // let go.
 func (h *heal) turn(ctx context.Context) (bool, error) {
-	if h.lease.Until.Sub(h.Now()) < h.LeaseFor/2 {
-		if err := h.Store.Renew(ctx, &h.lease, h.LeaseFor); err != nil {
-			return false, err
-		}
-	}
-	reads, cancel := context.WithDeadline(ctx, h.lease.Until.Add(-leaseMargin))
-	defer cancel()
-	h.look = h.Look(reads, h.lease.Customer)
+	h.look = h.Look(ctx, h.lease.Customer)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}

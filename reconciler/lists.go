@@ -17,17 +17,28 @@ import (
 // whatever the number of customers.
 type stream struct {
 	service int
-	source  bool // its customers are looked at; others only add to them
+	source  bool   // its customers are looked at; others only add to them
+	from    string // the cursor of its first page
+	after   string // who comes up to here has been looked at before
 	pages   chan fetched
 	page    []connectors.Keyed
+	cursor  string // of this page
 	last    string
 	failed  error
 	ended   bool
 }
 
 type fetched struct {
-	page connectors.Page
-	err  error
+	page   connectors.Page
+	cursor string // that it was asked for with
+	err    error
+}
+
+// position is where a part of a survey begins.
+type position struct {
+	After   string            `json:"after,omitempty"`   // this customer was the last of the part before
+	Cursors map[string]string `json:"cursors,omitempty"` // of the lists' next pages, by service
+	Ended   []string          `json:"ended,omitempty"`   // services whose lists are over
 }
 
 // errCircle is a list that would never end.
@@ -53,13 +64,13 @@ func (s *stream) read(ctx context.Context, c connectors.Connector, staged bool) 
 
 func (s *stream) fetch(ctx context.Context, c connectors.Connector) {
 	defer close(s.pages)
-	for cursor := ""; ; {
+	for cursor := s.from; ; {
 		page, err := c.List(ctx, connectors.PageRequest{Cursor: cursor})
 		if err == nil && page.Next != "" && page.Next == cursor {
 			err = errCircle
 		}
 		select {
-		case s.pages <- fetched{page, err}:
+		case s.pages <- fetched{page, cursor, err}:
 		case <-ctx.Done():
 			return
 		}
@@ -97,7 +108,10 @@ func (s *stream) peek(ctx context.Context) (string, bool) {
 		select {
 		case f, more := <-s.pages:
 			s.page, s.failed, s.ended = f.page.Records, f.err, !more
-			if !more {
+			s.skip()
+			if more {
+				s.cursor = f.cursor
+			} else {
 				s.failed = ctx.Err() // whoever fetched gave up: that isn't the end of the list
 			}
 		case <-ctx.Done():
@@ -105,6 +119,19 @@ func (s *stream) peek(ctx context.Context) (string, bool) {
 		}
 	}
 	return s.page[0].ID, true
+}
+
+// skip leaves out whoever belongs to the part before: this one begins in the
+// middle of a page. Who comes up later in the list and belongs there is out of
+// order.
+func (s *stream) skip() {
+	for len(s.page) > 0 && s.after != "" {
+		if s.page[0].ID > s.after {
+			s.last, s.after = s.after, ""
+			return
+		}
+		s.page = s.page[1:]
+	}
 }
 
 // take gives the record of a customer whom peek has shown. A customer who is
@@ -159,6 +186,22 @@ func (m *merge) next(ctx context.Context, records []amend.Record) (string, bool,
 			return id, true, nil
 		}
 	}
+}
+
+// position is where the next part begins, after a customer; false where no list
+// goes on.
+func (m *merge) position(ctx context.Context, schema *amend.Schema, after string) (p position, more bool) {
+	p = position{After: after, Cursors: map[string]string{}}
+	for _, s := range m.streams {
+		name := schema.Services[s.service].Name
+		if _, some := s.peek(ctx); some || s.failed != nil {
+			p.Cursors[name] = s.cursor
+			more = more || some
+		} else {
+			p.Ended = append(p.Ended, name)
+		}
+	}
+	return p, more
 }
 
 func (m *merge) smallest(ctx context.Context) (id string, source bool) {

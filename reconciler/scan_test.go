@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"amend/bank"
@@ -120,7 +121,7 @@ func TestScan(t *testing.T) {
 	t.Run("BreakingOffMakesItPartial", func(t *testing.T) {
 		t.Parallel()
 		w := twoServices(t, &memory{count: 1200, failAt: 600}, &memory{count: 1200})
-		scan, err := w.engine.Scan(t.Context(), store.FullScan)
+		scan, err := w.engine.Scan(t.Context(), store.FullScan, "test")
 		require.ErrorContains(t, err, "the list broke off")
 		require.Equal(t, store.ScanPartial, scan.Status)
 		require.Equal(t, 1200, scan.Customers, "the other source knows them")
@@ -153,18 +154,36 @@ func TestScan(t *testing.T) {
 		require.Equal(t, int64(2), shop.singles.Load(), "nobody else is asked for singly")
 		require.Equal(t, "missing", w.lastCase(customerID(6)).State)
 	})
-	t.Run("CancelledIsPartial", func(t *testing.T) {
+	t.Run("InterruptedGoesOnWhereItWas", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
-		w := twoServices(t, &memory{count: 3000, order: func(ids []string) []string { cancel(); return ids }}, &memory{count: 3000})
-		scan, err := w.engine.Scan(ctx, store.FullScan)
-		require.Error(t, err)
-		require.Equal(t, store.ScanPartial, scan.Status)
-		require.Zero(t, scan.Opened)
+		crm := &memory{count: 3000}
+		crm.order = func(ids []string) []string {
+			if ids[0] == customerID(2500) {
+				cancel()
+			}
+			return ids
+		}
+		w := twoServices(t, crm, &memory{count: 3000})
+		w.engine.PageSize = 1000
+		_, err := w.engine.Scan(ctx, store.FullScan, "ada")
+		require.ErrorIs(t, err, context.Canceled)
 		last, any, err := w.store.LastScan(t.Context(), store.FullScan, false)
 		require.NoError(t, err)
 		require.True(t, any)
-		require.Equal(t, store.ScanPartial, last.Status, "its end is written all the same")
+		require.Equal(t, store.ScanRunning, last.Status)
+		require.Equal(t, 1000, last.Customers, "of the part that was done")
+
+		crm.order = func(ids []string) []string {
+			assert.GreaterOrEqual(t, ids[0], customerID(1000), "what was done isn't read again")
+			return ids
+		}
+		w.restart()
+		w.engine.PageSize = 1000
+		scan := w.scan()
+		require.Equal(t, last.ID, scan.ID)
+		require.Equal(t, 3000, scan.Customers)
+		require.Equal(t, map[string]int{"fine": 3000}, scan.States)
 	})
 	t.Run("FreshGoesOnWhereOneServiceFails", func(t *testing.T) {
 		t.Parallel()
@@ -181,7 +200,7 @@ func TestScan(t *testing.T) {
 		i, _ := w.cfg.Schema.Service("crm")
 		w.cfg.Connectors[i] = listless{w.cfg.Connectors[i]}
 		w.clock.pass(time.Minute)
-		scan, err := w.engine.Scan(t.Context(), store.FreshScan)
+		scan, err := w.engine.Scan(t.Context(), store.FreshScan, "test")
 		require.ErrorContains(t, err, "list what changed in crm")
 		require.Equal(t, store.ScanPartial, scan.Status)
 		require.Equal(t, 2, scan.Customers, "whoever has a case is looked at all the same")

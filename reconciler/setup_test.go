@@ -135,7 +135,7 @@ func (w *world) open() {
 // another is one more engine on the same store.
 func (w *world) another() *reconciler.Engine {
 	return &reconciler.Engine{Schema: w.cfg.Schema, Environment: w.cfg.Environment, Machine: w.cfg.Machine, Rules: w.cfg.Rules, Connectors: w.cfg.Connectors,
-		Windows: w.cfg.Windows, Source: w.cfg.Scans.Source, Store: w.store, Queue: queue.NewLocal(w.clock.Now), Now: w.clock.Now, Log: slog.New(slog.DiscardHandler)}
+		Windows: w.cfg.Windows, Source: w.cfg.Scans.Source, Store: w.store, Queue: queue.NewLocal(w.clock.Now, slog.New(slog.DiscardHandler)), Now: w.clock.Now, Log: slog.New(slog.DiscardHandler)}
 }
 
 // restart ends the process and begins another on the same file.
@@ -157,14 +157,14 @@ func (w *world) reload(yaml func(string) string) {
 
 func (w *world) scan() store.Scan {
 	w.Helper()
-	scan, err := w.engine.Scan(w.Context(), store.FullScan)
+	scan, err := w.engine.Scan(w.Context(), store.FullScan, "test")
 	require.NoError(w, err)
 	return scan
 }
 
 func (w *world) fresh() store.Scan {
 	w.Helper()
-	scan, err := w.engine.Scan(w.Context(), store.FreshScan)
+	scan, err := w.engine.Scan(w.Context(), store.FreshScan, "test")
 	require.NoError(w, err)
 	return scan
 }

@@ -37,32 +37,45 @@ const surveyLanes = 4
 // in key order the survey begins again, with a new visitor. The error says that
 // not every customer may have been seen.
 func (e *Engine) Survey(ctx context.Context, begin func() func([]Found) error) error {
-	staged := map[int]bool{}
+	var staged []string
 	for {
-		err := e.survey(ctx, staged, begin())
-		var unordered errUnordered
-		if !errors.As(err, &unordered) || staged[unordered.service] {
+		err := e.survey(ctx, part{staged: staged}, begin())
+		service, unordered := e.unordered(err)
+		if !unordered || slices.Contains(staged, service) {
 			return err
 		}
-		staged[unordered.service] = true
-		e.Log.Warn("a list is not in key order: it is read whole and sorted", "service", e.Schema.Services[unordered.service].Name)
+		staged = append(staged, service)
 	}
 }
 
-func (e *Engine) survey(ctx context.Context, staged map[int]bool, visit func([]Found) error) error {
-	group, ctx := errgroup.WithContext(ctx)
-	m := &merge{now: e.Now}
-	for i, c := range e.Connectors {
-		if c.Can().List {
-			s := &stream{service: i, source: slices.Contains(e.Source, i), pages: make(chan fetched, 1)}
-			m.streams = append(m.streams, s)
-			go s.read(ctx, c, staged[i])
-		}
+// unordered names the service whose list doesn't come in key order.
+func (e *Engine) unordered(err error) (service string, is bool) {
+	var found errUnordered
+	if !errors.As(err, &found) {
+		return "", false
 	}
+	service = e.Schema.Services[found.service].Name
+	e.Log.Warn("a list is not in key order: it is read whole and sorted", "service", service)
+	return service, true
+}
+
+// part is what one survey looks at: everybody, or the customers between two.
+type part struct {
+	from   position
+	until  string   // the last customer; empty for no bound
+	limit  int      // customers; 0 for no limit
+	staged []string // services whose lists are read whole, because they don't come in order
+	// listed is told where the next part begins, once the limit is reached.
+	listed func(until string, next position) error
+}
+
+func (e *Engine) survey(ctx context.Context, p part, visit func([]Found) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	m := e.merge(ctx, p)
 	batches, looked := make(chan []amend.View), make(chan []Found)
 	group.Go(func() error {
 		defer close(batches)
-		return e.produce(ctx, m, batches)
+		return e.produce(ctx, m, p, batches)
 	})
 	var lanes sync.WaitGroup
 	for range surveyLanes {
@@ -95,32 +108,76 @@ func (e *Engine) survey(ctx context.Context, staged map[int]bool, visit func([]F
 	return m.failed(e.Schema)
 }
 
+// merge begins to read the lists.
+func (e *Engine) merge(ctx context.Context, p part) *merge {
+	m := &merge{now: e.Now}
+	for i, c := range e.Connectors {
+		if !c.Can().List {
+			continue
+		}
+		name := e.Schema.Services[i].Name
+		s := &stream{service: i, source: slices.Contains(e.Source, i), pages: make(chan fetched, 1), from: p.from.Cursors[name], after: p.from.After}
+		m.streams = append(m.streams, s)
+		if slices.Contains(p.from.Ended, name) {
+			s.ended = true
+			continue
+		}
+		go s.read(ctx, c, slices.Contains(p.staged, name))
+	}
+	return m
+}
+
 // produce cuts the merged lists into batches.
-func (e *Engine) produce(ctx context.Context, m *merge, batches chan<- []amend.View) error {
-	for {
-		views := make([]amend.View, 0, batchSize)
-		records := make([]amend.Record, batchSize*len(e.Connectors))
-		for len(views) < batchSize {
-			at := len(views) * len(e.Connectors)
-			own := records[at : at+len(e.Connectors) : at+len(e.Connectors)]
-			id, more, err := m.next(ctx, own)
-			if err != nil {
-				return err
-			}
-			if !more {
-				break
-			}
-			views = append(views, amend.View{ID: id, Records: own})
+func (e *Engine) produce(ctx context.Context, m *merge, p part, batches chan<- []amend.View) error {
+	seen, last := 0, ""
+	for more := true; more; {
+		size := batchSize
+		if p.limit > 0 {
+			size = min(size, p.limit-seen)
 		}
-		if len(views) == 0 {
-			return nil
+		var views []amend.View
+		var err error
+		if views, more, err = e.batch(ctx, m, size, p.until); err != nil {
+			return err
 		}
-		select {
-		case batches <- views:
-		case <-ctx.Done():
-			return ctx.Err()
+		if len(views) > 0 {
+			seen, last = seen+len(views), views[len(views)-1].ID
+			select {
+			case batches <- views:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if more && p.limit > 0 && seen >= p.limit {
+			return e.handOver(ctx, m, p, last)
 		}
 	}
+	return nil
+}
+
+// handOver ends a part that is full.
+func (e *Engine) handOver(ctx context.Context, m *merge, p part, last string) error {
+	next, more := m.position(ctx, e.Schema, last)
+	if err := ctx.Err(); err != nil || !more {
+		return err
+	}
+	return p.listed(last, next)
+}
+
+// batch gives the next customers; more is false at the end of the part.
+func (e *Engine) batch(ctx context.Context, m *merge, size int, until string) (views []amend.View, more bool, err error) {
+	views = make([]amend.View, 0, size)
+	records := make([]amend.Record, size*len(e.Connectors))
+	for len(views) < size {
+		at := len(views) * len(e.Connectors)
+		own := records[at : at+len(e.Connectors) : at+len(e.Connectors)]
+		id, more, err := m.next(ctx, own)
+		if err != nil || !more || until != "" && id > until {
+			return views, false, err
+		}
+		views = append(views, amend.View{ID: id, Records: own})
+	}
+	return views, true, nil
 }
 
 // lookAt completes views that come from lists, classifies them, and asks again

@@ -122,7 +122,7 @@ func (s *Store) Ready(ctx context.Context, limit int) ([]string, error) {
 			union
 			select q.customer, q.created_at from requests q where q.taken_at = 0
 				and not exists (select 1 from cases c where c.customer = q.customer and c.ended_at = 0 and c.lease_until > $1)
-		) order by at limit $2`, now, limit)
+		) as ready order by at limit $2`, now, limit)
 }
 
 // Sighting is what a scan found of one customer out of coherence.

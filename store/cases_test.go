@@ -12,7 +12,7 @@ import (
 )
 
 // sight opens a case.
-func (f *file) sight(customer, state string) (opened bool) {
+func (f *world) sight(customer, state string) (opened bool) {
 	f.t.Helper()
 	all, err := f.Sight(f.t.Context(), []store.Sighting{{Customer: customer, State: state, Wake: f.clock.Now()}})
 	require.NoError(f.t, err)
@@ -20,7 +20,7 @@ func (f *file) sight(customer, state string) (opened bool) {
 }
 
 // claim opens a case and takes its lease for a minute.
-func (f *file) claim(customer string) store.Lease {
+func (f *world) claim(customer string) store.Lease {
 	f.t.Helper()
 	f.sight(customer, "wrong")
 	lease, claimed, err := f.Claim(f.t.Context(), customer, time.Minute)
@@ -29,7 +29,7 @@ func (f *file) claim(customer string) store.Lease {
 	return lease
 }
 
-func (f *file) current(customer string) store.Case {
+func (f *world) current(customer string) store.Case {
 	f.t.Helper()
 	c, any, err := f.LastCase(f.t.Context(), customer)
 	require.NoError(f.t, err)
@@ -37,20 +37,22 @@ func (f *file) current(customer string) store.Case {
 	return c
 }
 
-func (f *file) ready() []string {
+func (f *world) ready() []string {
 	f.t.Helper()
 	all, err := f.Ready(f.t.Context(), 100)
 	require.NoError(f.t, err)
 	return all
 }
 
-func (f *file) update(lease store.Lease, change func(*store.Update)) error {
+func (f *world) update(lease store.Lease, change func(*store.Update)) error {
 	return f.Update(f.t.Context(), lease, func(u *store.Update) error { change(u); return nil })
 }
 
-func TestSight(t *testing.T) {
+func TestSight(t *testing.T) { onEach(t, testSight) }
+
+func testSight(t *testing.T, on engine) {
 	t.Parallel()
-	f := setup(t)
+	f := on.setup(t)
 	require.True(t, f.sight("cus_000001", "wrong"))
 	require.False(t, f.sight("cus_000001", "wrong"), "one open case for a customer")
 	c := f.current("cus_000001")
@@ -84,7 +86,7 @@ func TestSight(t *testing.T) {
 		require.Equal(t, "cus_000002", all[0].Customer)
 	})
 	t.Run("AllOrNothing", func(t *testing.T) {
-		_, err := f.raw().Exec("create trigger no before insert on cases when new.customer = 'cus_000008' begin select raise(abort, 'no'); end")
+		_, err := f.raw().Exec("create unique index no on cases (state) where customer in ('cus_000007', 'cus_000008')")
 		require.NoError(t, err)
 		_, err = f.Sight(t.Context(), []store.Sighting{{Customer: "cus_000007", State: "wrong"}, {Customer: "cus_000008", State: "wrong"}})
 		require.Error(t, err)
@@ -94,11 +96,13 @@ func TestSight(t *testing.T) {
 	})
 }
 
-func TestLease(t *testing.T) {
+func TestLease(t *testing.T) { onEach(t, testLease) }
+
+func testLease(t *testing.T, on engine) {
 	t.Parallel()
 	t.Run("OneHolder", func(t *testing.T) {
 		t.Parallel()
-		f := setup(t)
+		f := on.setup(t)
 		first := f.claim("cus_000001")
 		_, claimed, err := f.Claim(t.Context(), "cus_000001", time.Minute)
 		require.NoError(t, err)
@@ -116,14 +120,14 @@ func TestLease(t *testing.T) {
 	})
 	t.Run("NobodyToClaim", func(t *testing.T) {
 		t.Parallel()
-		f := setup(t)
+		f := on.setup(t)
 		_, claimed, err := f.Claim(t.Context(), "cus_000001", time.Minute)
 		require.NoError(t, err)
 		require.False(t, claimed)
 	})
 	t.Run("OverIsLostAlsoWhereNobodyElseCame", func(t *testing.T) {
 		t.Parallel()
-		f := setup(t)
+		f := on.setup(t)
 		lease := f.claim("cus_000001")
 		f.clock.pass(2 * time.Minute)
 		require.ErrorIs(t, f.update(lease, func(*store.Update) {}), store.ErrLost)
@@ -131,7 +135,7 @@ func TestLease(t *testing.T) {
 	})
 	t.Run("Renewed", func(t *testing.T) {
 		t.Parallel()
-		f := setup(t)
+		f := on.setup(t)
 		lease := f.claim("cus_000001")
 		f.clock.pass(50 * time.Second)
 		require.NoError(t, f.Renew(t.Context(), &lease, time.Minute))
@@ -142,7 +146,7 @@ func TestLease(t *testing.T) {
 	})
 	t.Run("ReleasedIsOver", func(t *testing.T) {
 		t.Parallel()
-		f := setup(t)
+		f := on.setup(t)
 		lease := f.claim("cus_000001")
 		require.NoError(t, f.update(lease, func(u *store.Update) { u.Release(time.Time{}) }))
 		require.ErrorIs(t, f.update(lease, func(*store.Update) {}), store.ErrLost)
@@ -152,7 +156,7 @@ func TestLease(t *testing.T) {
 	})
 	t.Run("AFailingUpdateWritesNothing", func(t *testing.T) {
 		t.Parallel()
-		f := setup(t)
+		f := on.setup(t)
 		lease := f.claim("cus_000001")
 		err := f.Update(t.Context(), lease, func(u *store.Update) error {
 			u.Why = "half"
@@ -174,19 +178,21 @@ func TestLease(t *testing.T) {
 
 // TestWakeUpDuringTheLease is looked at as soon as the holder lets go, however
 // far off the time is that they name.
-func TestWakeUpDuringTheLease(t *testing.T) {
+func TestWakeUpDuringTheLease(t *testing.T) { onEach(t, testWakeUpDuringTheLease) }
+
+func testWakeUpDuringTheLease(t *testing.T, on engine) {
 	t.Parallel()
-	for name, wake := range map[string]func(*file, *store.Lease){
-		"Wake":  func(f *file, _ *store.Lease) { require.NoError(f.t, f.Wake(f.t.Context(), []string{"cus_000001"})) },
-		"Sight": func(f *file, _ *store.Lease) { f.sight("cus_000001", "worse") },
-		"Renewed": func(f *file, l *store.Lease) {
+	for name, wake := range map[string]func(*world, *store.Lease){
+		"Wake":  func(f *world, _ *store.Lease) { require.NoError(f.t, f.Wake(f.t.Context(), []string{"cus_000001"})) },
+		"Sight": func(f *world, _ *store.Lease) { f.sight("cus_000001", "worse") },
+		"Renewed": func(f *world, l *store.Lease) {
 			require.NoError(f.t, f.Wake(f.t.Context(), []string{"cus_000001"}))
 			require.NoError(f.t, f.Renew(f.t.Context(), l, time.Minute))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := setup(t)
+			f := on.setup(t)
 			lease := f.claim("cus_000001")
 			wake(f, &lease)
 			require.Empty(t, f.ready(), "not while it is held")
@@ -196,9 +202,11 @@ func TestWakeUpDuringTheLease(t *testing.T) {
 	}
 }
 
-func TestReadyForWhatPeopleAsk(t *testing.T) {
+func TestReadyForWhatPeopleAsk(t *testing.T) { onEach(t, testReadyForWhatPeopleAsk) }
+
+func testReadyForWhatPeopleAsk(t *testing.T, on engine) {
 	t.Parallel()
-	f := setup(t)
+	f := on.setup(t)
 	ask := func(id, customer string) bool {
 		asked, err := f.Ask(t.Context(), store.Request{ID: id, Customer: customer, Kind: store.AskLook, Actor: "ada"})
 		require.NoError(t, err)
@@ -221,9 +229,11 @@ func TestReadyForWhatPeopleAsk(t *testing.T) {
 }
 
 // TestIntent fixes key and bytes when it is first written.
-func TestIntent(t *testing.T) {
+func TestIntent(t *testing.T) { onEach(t, testIntent) }
+
+func testIntent(t *testing.T, on engine) {
 	t.Parallel()
-	f := setup(t)
+	f := on.setup(t)
 	lease := f.claim("cus_000001")
 	var repair store.Repair
 	intend := func(key, request string) {
@@ -254,9 +264,11 @@ func TestIntent(t *testing.T) {
 }
 
 // TestIncident: one for a cause, and each change has its letter.
-func TestIncident(t *testing.T) {
+func TestIncident(t *testing.T) { onEach(t, testIncident) }
+
+func testIncident(t *testing.T, on engine) {
 	t.Parallel()
-	f := setup(t)
+	f := on.setup(t)
 	lease := f.claim("cus_000001")
 	escalate := func(why string) (i store.Incident) {
 		require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) (err error) {
@@ -289,18 +301,27 @@ func TestIncident(t *testing.T) {
 // TestRecover takes over what a stopped process left, and nothing else.
 func TestRecover(t *testing.T) {
 	t.Parallel()
-	f := setup(t)
-	lease := f.claim("cus_000001")
-	f.sight("cus_000002", "wrong")
-	require.NoError(t, f.update(f.claim("cus_000003"), func(u *store.Update) { u.Release(f.clock.Now().Add(time.Hour)) }))
-	require.NoError(t, f.SaveScan(t.Context(), store.Scan{ID: "s", Kind: store.FullScan, Status: store.ScanRunning, StartedAt: f.clock.Now()}))
-	require.NoError(t, f.Recover(t.Context()))
-	require.Equal(t, []string{"cus_000002", "cus_000001"}, f.ready())
-	require.ErrorIs(t, f.update(lease, func(*store.Update) {}), store.ErrLost)
-	scan, _, err := f.LastScan(t.Context(), store.FullScan, false)
-	require.NoError(t, err)
-	require.Equal(t, store.ScanFailed, scan.Status)
-	_, any, err := f.LastScan(t.Context(), store.FullScan, true)
-	require.NoError(t, err)
-	require.False(t, any)
+	t.Run("OfAFile", func(t *testing.T) {
+		t.Parallel()
+		f := onSQLite.setup(t)
+		lease := f.claim("cus_000001")
+		f.sight("cus_000002", "wrong")
+		require.NoError(t, f.update(f.claim("cus_000003"), func(u *store.Update) { u.Release(f.clock.Now().Add(time.Hour)) }))
+		page := f.scan(store.FullScan)
+		require.NoError(t, f.Recover(t.Context()))
+		require.ErrorIs(t, f.update(lease, func(*store.Update) {}), store.ErrLost)
+		require.ElementsMatch(t, []string{"cus_000001", "cus_000002"}, f.ready())
+		_, err := f.RenewPage(t.Context(), page, time.Minute)
+		require.ErrorIs(t, err, store.ErrLost)
+		require.Equal(t, []string{page.ID}, f.pages(), "its scan goes on where it was")
+	})
+	t.Run("NothingOfWhatOthersHold", func(t *testing.T) {
+		t.Parallel()
+		f := onPostgres.setup(t)
+		lease, page := f.claim("cus_000001"), f.scan(store.FullScan)
+		require.NoError(t, f.Recover(t.Context()))
+		require.NoError(t, f.update(lease, func(*store.Update) {}))
+		_, err := f.RenewPage(t.Context(), page, time.Minute)
+		require.NoError(t, err)
+	})
 }

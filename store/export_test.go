@@ -10,6 +10,6 @@ func (s *Store) Write(ctx context.Context, do func(*sql.Tx) error) error { retur
 
 // Pragma sets something of the writer's own connection, for tests.
 func (s *Store) Pragma(ctx context.Context, text string) error {
-	_, err := s.writer.db.ExecContext(ctx, text)
+	_, err := s.engine.(*file).db.ExecContext(ctx, text)
 	return err
 }

@@ -144,18 +144,36 @@ type Letter struct {
 	Action    string // post, update
 	Attempts  int
 	CreatedAt time.Time
+	notBefore int64
 }
 
 // Letters lists what is to be told by now, oldest first.
 func (s *Store) Letters(ctx context.Context, limit int) ([]Letter, error) {
 	scan := func(r row) (l Letter, err error) {
 		var created int64
-		err = r.Scan(&l.ID, &l.Incident, &l.Action, &l.Attempts, &created)
+		err = r.Scan(&l.ID, &l.Incident, &l.Action, &l.Attempts, &created, &l.notBefore)
 		l.CreatedAt = fromMicros(created)
 		return l, err
 	}
-	return query(ctx, s, scan, `select id, incident, action, attempts, created_at from outbox where sent_at = 0 and not_before <= $1 order by created_at, id limit $2`,
+	return query(ctx, s, scan, `select id, incident, action, attempts, created_at, not_before from outbox where sent_at = 0 and not_before <= $1 order by created_at, id limit $2`,
 		micros(s.now()), limit)
+}
+
+// Hold keeps others from telling a letter for a while, and counts the attempt
+// before it is made: whoever comes after a crash knows that it may have been
+// told. It gives false where somebody else was first.
+func (s *Store) Hold(ctx context.Context, l Letter, d time.Duration) (held bool, err error) {
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		done, err := tx.Exec(`update outbox set attempts = attempts + 1, not_before = $3 where id = $1 and sent_at = 0 and not_before = $2`,
+			l.ID, l.notBefore, micros(s.now().Add(d)))
+		if err != nil {
+			return fmt.Errorf("hold a letter: %w", err)
+		}
+		n, err := done.RowsAffected()
+		held = n > 0
+		return err
+	})
+	return held, err
 }
 
 // Posted writes down where a letter's message stands now.
@@ -169,11 +187,11 @@ func (s *Store) Posted(ctx context.Context, l Letter, channel, message string) e
 	})
 }
 
-// Postponed writes down that a letter could not be told, and when to try
-// again. Without a reason it was only not its turn, which is no attempt.
+// Postponed writes down why a letter could not be told, and when to try again.
+// Without a reason it was only not its turn.
 func (s *Store) Postponed(ctx context.Context, l Letter, reason string, until time.Time) error {
 	return s.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.Exec(`update outbox set attempts = attempts + case when $2 = '' then 0 else 1 end, error = $2, not_before = $3 where id = $1`, l.ID, reason, micros(until))
+		_, err := tx.Exec(`update outbox set error = $2, not_before = $3 where id = $1`, l.ID, reason, micros(until))
 		return err
 	})
 }

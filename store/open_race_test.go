@@ -12,20 +12,24 @@ import (
 
 // Processes that make a new store at the same time each find it made.
 func TestOpenAtTheSameTime(t *testing.T) {
-	t.Parallel()
-	folder := t.TempDir()
-	var group errgroup.Group
-	for range 8 {
-		group.Go(func() error {
-			s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(folder, "amend.db"), store.Options{})
-			if err != nil {
-				return err
-			}
-			return s.Close()
-		})
-	}
-	require.NoError(t, group.Wait())
-	left, err := filepath.Glob(filepath.Join(folder, "*.migrate"))
-	require.NoError(t, err)
-	require.Empty(t, left)
+	onEach(t, func(t *testing.T, on engine) {
+		t.Parallel()
+		address := on.address(t)
+		var group errgroup.Group
+		for range 8 {
+			group.Go(func() error {
+				s, err := store.Open(t.Context(), address, store.Options{})
+				if err != nil {
+					return err
+				}
+				return s.Close()
+			})
+		}
+		require.NoError(t, group.Wait())
+		if on == onSQLite {
+			left, err := filepath.Glob(filepath.Join(filepath.Dir((&world{address: address}).path()), "*.migrate"))
+			require.NoError(t, err)
+			require.Empty(t, left)
+		}
+	})
 }

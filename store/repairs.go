@@ -110,9 +110,12 @@ type Load struct {
 }
 
 // Load counts what limits and brakes judge. Inside an update nothing can start
-// between the count and the write.
+// between the count and the write, whoever else works on the store.
 func (u *Update) Load(rule string, states []string) (Load, error) {
 	var l Load
+	if err := u.s.alone(u.tx, "rule/"+rule); err != nil {
+		return l, err
+	}
 	err := u.tx.QueryRow(`select (select count(*) from repairs where rule = $1 and status = 'open' and case_id <> $3),
 			(select count(*) from repairs where rule = $1 and created_at > $2 and status not in ('proposed', 'void'))`,
 		rule, micros(u.s.now().Add(-time.Hour)), u.ID).Scan(&l.Open, &l.LastHour)

@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
+
+	"amend"
 )
 
 // The kinds and statuses of scans. Stored data: don't rename.
@@ -13,10 +16,12 @@ const (
 	FullScan  = "full"
 	FreshScan = "fresh"
 
-	ScanRunning = "running"
-	ScanDone    = "done"
-	ScanPartial = "partial" // a source could not be listed to its end
-	ScanFailed  = "failed"
+	ScanRunning   = "running"
+	ScanPaused    = "paused"
+	ScanDone      = "done"
+	ScanPartial   = "partial" // a source could not be listed to its end
+	ScanFailed    = "failed"
+	ScanCancelled = "cancelled"
 )
 
 // Scan is one looking through all customers, or through those that changed.
@@ -26,61 +31,132 @@ type Scan struct {
 	Status    string
 	StartedAt time.Time
 	EndedAt   time.Time
-	Customers int
+	StartedBy string
+	ChangedBy string // who paused, resumed or cancelled it last
+	Customers int    // until now
 	Coherent  int
 	Opened    int // cases
 	Unseen    int
 	States    map[string]int // customers by state
+	Staged    []string       // services whose lists are read whole
 	Error     string
 }
 
-const scanColumns = `id, kind, status, started_at, ended_at, customers, coherent, opened, unseen, states, error`
+// Open reports whether the scan hasn't ended.
+func (s *Scan) Open() bool { return s.EndedAt.IsZero() }
+
+const scanColumns = `id, kind, status, started_at, ended_at, started_by, changed_by, customers, coherent, opened, unseen, states, staged, error`
 
 func scanScan(r row) (Scan, error) {
 	var s Scan
 	var started, ended int64
-	var states string
-	if err := r.Scan(&s.ID, &s.Kind, &s.Status, &started, &ended, &s.Customers, &s.Coherent, &s.Opened, &s.Unseen, &states, &s.Error); err != nil {
+	var states, staged string
+	err := r.Scan(&s.ID, &s.Kind, &s.Status, &started, &ended, &s.StartedBy, &s.ChangedBy, &s.Customers, &s.Coherent, &s.Opened, &s.Unseen, &states, &staged, &s.Error)
+	if err != nil {
 		return s, err
 	}
 	s.StartedAt, s.EndedAt = fromMicros(started), fromMicros(ended)
-	return s, json.Unmarshal([]byte(states), &s.States)
+	return s, errors.Join(json.Unmarshal([]byte(states), &s.States), json.Unmarshal([]byte(staged), &s.Staged))
 }
 
-// SaveScan writes a scan down; the same ID again replaces what was known.
-func (s *Store) SaveScan(ctx context.Context, scan Scan) error {
-	states, err := json.Marshal(scan.States)
-	if err != nil {
-		return fmt.Errorf("write the scan: %w", err)
-	}
-	return s.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.Exec(`insert into scans (`+scanColumns+`) values (`+placeholders(11)+`) on conflict (id) do update set status = excluded.status,
-			ended_at = excluded.ended_at, customers = excluded.customers, coherent = excluded.coherent, opened = excluded.opened, unseen = excluded.unseen,
-			states = excluded.states, error = excluded.error`, scan.ID, scan.Kind, scan.Status, micros(scan.StartedAt), micros(scan.EndedAt), scan.Customers,
-			scan.Coherent, scan.Opened, scan.Unseen, string(states), scan.Error)
+// StartScan begins a scan, with a first page of everything. It fails with
+// Conflict where one of its kind is under way.
+func (s *Store) StartScan(ctx context.Context, kind, by string) (scan Scan, page string, err error) {
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		scan = Scan{ID: s.ids.New("scan"), Kind: kind, Status: ScanRunning, StartedAt: s.now(), StartedBy: by, States: map[string]int{}}
+		done, err := tx.Exec(`insert into scans (`+scanColumns+`) values (`+placeholders(14)+`) on conflict do nothing`,
+			scan.ID, scan.Kind, scan.Status, micros(scan.StartedAt), 0, scan.StartedBy, "", 0, 0, 0, 0, "{}", "[]", "")
 		if err != nil {
-			return fmt.Errorf("write the scan: %w", err)
+			return fmt.Errorf("start a scan: %w", err)
 		}
-		return nil
+		if n, err := done.RowsAffected(); err != nil {
+			return fmt.Errorf("start a scan: %w", err)
+		} else if n == 0 {
+			return amend.Errorf(amend.Conflict, "a %s scan is under way", kind)
+		}
+		page, err = s.addPage(tx, scan.ID, 0, "{}")
+		return err
 	})
+	return scan, page, err
+}
+
+// Scan finds one scan.
+func (s *Store) Scan(ctx context.Context, id string) (Scan, bool, error) {
+	return first(query(ctx, s, scanScan, `select `+scanColumns+` from scans where id = $1`, id))
+}
+
+// OpenScan finds the scan of a kind that is under way.
+func (s *Store) OpenScan(ctx context.Context, kind string) (Scan, bool, error) {
+	return first(query(ctx, s, scanScan, `select `+scanColumns+` from scans where kind = $1 and ended_at = 0`, kind))
 }
 
 // LastScan finds the newest scan of a kind; finished asks for one that ended
 // well.
 func (s *Store) LastScan(ctx context.Context, kind string, finished bool) (Scan, bool, error) {
-	return first(query(ctx, s, scanScan, `select `+scanColumns+` from scans where kind = $1 and ($2 = 0 or status = 'done') order by started_at desc limit 1`, kind, finished))
+	which := ""
+	if finished {
+		which = "and status = 'done'"
+	}
+	return first(query(ctx, s, scanScan, `select `+scanColumns+` from scans where kind = $1 `+which+` order by started_at desc limit 1`, kind))
 }
 
-// Recover takes over what a stopped process left behind: its scans have
-// failed, and nobody holds its cases. Only the process that holds the worker's
-// lock may call it.
+// Scans lists scans, newest first.
+func (s *Store) Scans(ctx context.Context, limit int) ([]Scan, error) {
+	return query(ctx, s, scanScan, `select `+scanColumns+` from scans order by started_at desc limit $1`, limit)
+}
+
+// steering says what a person may make of a scan that is under way.
+var steering = map[string]struct{ from, to string }{
+	"pause":  {ScanRunning, ScanPaused},
+	"resume": {ScanPaused, ScanRunning},
+	"cancel": {"", ScanCancelled}, // from either
+}
+
+// SteerScan pauses, resumes or cancels a scan. Who looks at a page learns it
+// when the hold on it is renewed. It fails with NotFound where there is no such scan,
+// and with Conflict where that can't be done with it any more.
+func (s *Store) SteerScan(ctx context.Context, id, act, by string) error {
+	move, known := steering[act]
+	if !known {
+		return amend.Errorf(amend.Invalid, "a scan can't be made to %s: pause, resume and cancel are known", act)
+	}
+	return s.write(ctx, func(tx *sql.Tx) error {
+		scan, err := scanScan(tx.QueryRow(`select `+scanColumns+` from scans where id = $1`+s.locked(), id))
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return amend.Errorf(amend.NotFound, "there is no scan %s", id)
+		case err != nil:
+			return fmt.Errorf("read the scan: %w", err)
+		case !scan.Open() || move.from != "" && scan.Status != move.from:
+			return amend.Errorf(amend.Conflict, "the scan is %s", scan.Status)
+		}
+		ended := int64(0)
+		if move.to == ScanCancelled {
+			ended = micros(s.now())
+			if _, err := tx.Exec(`delete from scan_pages where scan = $1`, id); err != nil {
+				return fmt.Errorf("end the scan: %w", err)
+			}
+		}
+		_, err = tx.Exec(`update scans set status = $2, changed_by = $3, ended_at = $4 where id = $1`, id, move.to, by, ended)
+		return err
+	})
+}
+
+// Recover takes over what a stopped process left behind: nobody holds its
+// cases and the pages of its scans. Only the process that holds the worker's
+// lock may call it; on a shared store it does nothing, since others live.
 func (s *Store) Recover(ctx context.Context) error {
+	if s.Shared() {
+		return nil
+	}
 	return s.write(ctx, func(tx *sql.Tx) error {
 		now := micros(s.now())
 		if _, err := tx.Exec(`update cases set lease_until = 0, fence = fence + 1, wake_at = $1 where ended_at = 0 and lease_until > 0`, now); err != nil {
 			return fmt.Errorf("take over cases: %w", err)
 		}
-		_, err := tx.Exec(`update scans set status = 'failed', ended_at = $1, error = 'the process that ran it has stopped' where status = 'running'`, now)
-		return err
+		if _, err := tx.Exec(`update scan_pages set lease_until = 0, fence = fence + 1 where lease_until > 0`); err != nil {
+			return fmt.Errorf("take over scans: %w", err)
+		}
+		return nil
 	})
 }

@@ -19,72 +19,22 @@ import (
 	"amend/store"
 )
 
-// clock is put forward by hand.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(time.Microsecond)
-	return c.now
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-// file is a store with its clock and where it is.
-type file struct {
-	*store.Store
-	t     *testing.T
-	clock *clock
-	path  string
-}
-
-func setup(t *testing.T) *file {
-	t.Helper()
-	f := &file{t: t, clock: &clock{now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)}, path: filepath.Join(t.TempDir(), "amend.db")}
-	f.Store = f.open()
-	return f
-}
-
-func (f *file) open() *store.Store {
-	f.t.Helper()
-	s, err := store.Open(f.t.Context(), "sqlite:"+f.path, store.Options{Now: f.clock.Now})
-	require.NoError(f.t, err)
-	f.t.Cleanup(func() { s.Close() })
-	return s
-}
-
-// raw is the file as another program sees it.
-func (f *file) raw() *sql.DB {
-	f.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+f.path)
-	require.NoError(f.t, err)
-	f.t.Cleanup(func() { require.NoError(f.t, db.Close()) })
-	return db
-}
-
 func TestOpen(t *testing.T) {
 	t.Parallel()
+	on := onSQLite
 	t.Run("MakesAFileForItsOwnerAlone", func(t *testing.T) {
 		t.Parallel()
-		f := setup(t)
-		info, err := os.Stat(f.path)
+		f := on.setup(t)
+		info, err := os.Stat(f.path())
 		require.NoError(t, err)
 		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 	})
 	t.Run("AgainIsTheSameInstallation", func(t *testing.T) {
 		t.Parallel()
-		f := setup(t)
+		f := on.setup(t)
 		key := f.Key("rep_1", 0)
 		require.NotEqual(t, key, f.Key("rep_1", 1))
-		require.NotEqual(t, key, setup(t).Key("rep_1", 0))
+		require.NotEqual(t, key, on.setup(t).Key("rep_1", 0))
 		require.NoError(t, f.Close())
 		require.Equal(t, key, f.open().Key("rep_1", 0))
 	})
@@ -102,11 +52,11 @@ func TestOpen(t *testing.T) {
 	})
 	t.Run("NewerSchema", func(t *testing.T) {
 		t.Parallel()
-		f := setup(t)
+		f := on.setup(t)
 		require.NoError(t, f.Close())
 		_, err := f.raw().Exec("insert into goose_db_version (version_id, is_applied) values (99999, 1)")
 		require.NoError(t, err)
-		_, err = store.Open(t.Context(), "sqlite:"+f.path, store.Options{})
+		_, err = store.Open(t.Context(), "sqlite:"+f.path(), store.Options{})
 		require.ErrorContains(t, err, "schema 99999")
 		require.Equal(t, amend.Conflict, amend.CodeOf(err))
 	})
@@ -126,12 +76,13 @@ func TestOpen(t *testing.T) {
 
 func TestOneWorker(t *testing.T) {
 	t.Parallel()
-	f := setup(t)
+	on := onSQLite
+	f := on.setup(t)
 	require.NoError(t, f.LockWorker())
 	second := f.open() // other commands work beside it
 	err := second.LockWorker()
 	require.Equal(t, amend.Conflict, amend.CodeOf(err))
-	require.ErrorContains(t, err, f.path)
+	require.ErrorContains(t, err, f.path())
 	require.NoError(t, f.Close())
 	require.NoError(t, second.LockWorker())
 }
@@ -140,7 +91,8 @@ func TestOneWorker(t *testing.T) {
 // one commit.
 func TestGroupCommit(t *testing.T) {
 	t.Parallel()
-	f := setup(t)
+	on := onSQLite
+	f := on.setup(t)
 	held, release := make(chan struct{}), make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() {
@@ -182,7 +134,8 @@ func TestGroupCommit(t *testing.T) {
 // who comes later.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	f := setup(t)
+	on := onSQLite
+	f := on.setup(t)
 	lease := f.claim("cus_000001")
 	require.NoError(t, f.Pragma(t.Context(), "pragma max_page_count = 1")) // it stays as large as it is
 	full := 0
@@ -218,7 +171,8 @@ func TestFullDisk(t *testing.T) {
 // committed behind their callers' backs.
 func TestFullDiskInAGroup(t *testing.T) {
 	t.Parallel()
-	f := setup(t)
+	on := onSQLite
+	f := on.setup(t)
 	require.NoError(t, f.Pragma(t.Context(), "pragma max_page_count = 1"))
 	held, release := make(chan struct{}), make(chan struct{})
 	var group sync.WaitGroup
@@ -259,9 +213,11 @@ func TestFullDiskInAGroup(t *testing.T) {
 }
 
 // TestReadersDuringWrites: nobody waits for the writer, and nobody sees half.
-func TestReadersDuringWrites(t *testing.T) {
+func TestReadersDuringWrites(t *testing.T) { onEach(t, testReadersDuringWrites) }
+
+func testReadersDuringWrites(t *testing.T, on engine) {
 	t.Parallel()
-	f := setup(t)
+	f := on.setup(t)
 	lease := f.claim("cus_000001")
 	err := f.Update(t.Context(), lease, func(u *store.Update) error {
 		u.Why = "half"
@@ -275,15 +231,15 @@ func TestReadersDuringWrites(t *testing.T) {
 	c, _, err := f.OpenCase(t.Context(), "cus_000001")
 	require.NoError(t, err)
 	require.Equal(t, "half", c.Why)
-	_, err = f.raw().Exec("select 1")
-	require.NoError(t, err)
 }
 
 // TestCloseWhileWriting: whoever was told yes finds their write, and whoever
 // came too late is told so.
-func TestCloseWhileWriting(t *testing.T) {
+func TestCloseWhileWriting(t *testing.T) { onEach(t, testCloseWhileWriting) }
+
+func testCloseWhileWriting(t *testing.T, on engine) {
 	t.Parallel()
-	f := setup(t)
+	f := on.setup(t)
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	var kept []string

@@ -24,7 +24,7 @@ type Lease struct {
 func (s *Store) Claim(ctx context.Context, customer string, d time.Duration) (lease Lease, claimed bool, err error) {
 	err = s.write(ctx, func(tx *sql.Tx) error {
 		now := s.now()
-		lease = Lease{Customer: customer, Until: now.Add(d)}
+		lease, claimed = Lease{Customer: customer, Until: now.Add(d)}, false
 		// The case wakes when the lease ends: if its holder dies, the sweeper finds it.
 		err := tx.QueryRow(`update cases set fence = fence + 1, lease_until = $3, wake_at = $3
 			where customer = $1 and ended_at = 0 and lease_until <= $2 returning id, fence`, customer, micros(now), micros(lease.Until)).Scan(&lease.CaseID, &lease.Fence)
@@ -68,7 +68,7 @@ type Update struct {
 // the caller's, and writes nothing then.
 func (s *Store) Update(ctx context.Context, lease Lease, change func(*Update) error) error {
 	return s.write(ctx, func(tx *sql.Tx) error {
-		c, err := scanCase(tx.QueryRow(`select `+caseColumns+` from cases where id = $1 and fence = $2 and ended_at = 0`, lease.CaseID, lease.Fence))
+		c, err := scanCase(tx.QueryRow(`select `+caseColumns+` from cases where id = $1 and fence = $2 and ended_at = 0`+s.locked(), lease.CaseID, lease.Fence))
 		if errors.Is(err, sql.ErrNoRows) || err == nil && s.now().After(c.leaseTo) {
 			return ErrLost
 		}

@@ -49,8 +49,7 @@ func newWriter(path string, log *slog.Logger) (*writer, error) {
 // write carries out one job and waits for its commit. A job that has been
 // handed over is finished even if the context ends meanwhile: its caller must
 // know what became of it.
-func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) error {
-	w := s.writer
+func (w *writer) write(ctx context.Context, do func(*sql.Tx) error) error {
 	j := &job{ctx: ctx, do: do, reply: make(chan struct{})}
 	w.mu.RLock()
 	if w.closed {
@@ -138,7 +137,6 @@ func (w *writer) commit(group []*job) {
 // on its own, although their callers are told that nothing was.
 var errBroken = errors.New("the transaction was rolled back by a failure before this write")
 
-// one carries out one job; false where the transaction is no longer there.
 // say logs a failure to commit, and its repeats only after a success between.
 func (w *writer) say(err error) {
 	text := ""
@@ -151,6 +149,7 @@ func (w *writer) say(err error) {
 	w.said = text
 }
 
+// one carries out one job; false where the transaction is no longer there.
 func (w *writer) one(tx *sql.Tx, j *job) bool {
 	if j.err = j.ctx.Err(); j.err != nil {
 		return true
@@ -160,7 +159,7 @@ func (w *writer) one(tx *sql.Tx, j *job) bool {
 		return false
 	}
 	end := "release job"
-	if j.err = j.run(tx); j.err != nil {
+	if j.err = guarded(tx, j.do); j.err != nil {
 		end = "rollback to job"
 	}
 	if _, err := tx.Exec(end); err != nil {
@@ -170,14 +169,14 @@ func (w *writer) one(tx *sql.Tx, j *job) bool {
 	return true
 }
 
-// run keeps a panic from ending the writer, which all others need.
-func (j *job) run(tx *sql.Tx) (err error) {
+// guarded keeps a panic from ending the writer, which all others need.
+func guarded(tx *sql.Tx, do func(*sql.Tx) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic while writing: %v", p)
 		}
 	}()
-	return j.do(tx)
+	return do(tx)
 }
 
 func fail(group []*job, err error) {

@@ -1,0 +1,272 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"amend"
+	"amend/migrations"
+)
+
+// database is the engine of a store in PostgreSQL, which any number of workers
+// share.
+type database struct {
+	writers *sql.DB
+	clock   *clock
+}
+
+const (
+	// writersLimit and readersLimit bound the connections of one process, so
+	// that several share a server's usual hundred. They are two pools: a write
+	// that also reads would wait for itself otherwise.
+	writersLimit = 8
+	readersLimit = 4
+	// patience bounds how long a write waits for a database that is away. It
+	// lies below a lease's end, by which it would be too late.
+	patience = 10 * time.Second
+)
+
+// sessionSettings hold for every connection. A commit is on disk when it is
+// answered: an intent that a crash could take back is no intent. A process that
+// stands still in the middle of a transaction must not hold up all others.
+var sessionSettings = map[string]string{
+	"application_name":                    "amend",
+	"synchronous_commit":                  "on",
+	"default_transaction_isolation":       "read committed",
+	"timezone":                            "UTC",
+	"lock_timeout":                        "10s",
+	"statement_timeout":                   "30s",
+	"idle_in_transaction_session_timeout": "10s",
+}
+
+func openPostgres(ctx context.Context, address string, o Options) (*Store, error) {
+	writers, err := dial(address, writersLimit)
+	if err != nil {
+		return nil, err
+	}
+	if err := setUp(ctx, writers); err != nil {
+		return nil, errors.Join(err, writers.Close())
+	}
+	readers, err := dial(address, readersLimit)
+	if err != nil {
+		return nil, errors.Join(err, writers.Close())
+	}
+	d := &database{writers: writers}
+	if o.Now == nil {
+		if d.clock, err = startClock(ctx, readers); err != nil {
+			return nil, errors.Join(err, writers.Close(), readers.Close())
+		}
+		o.Now = d.clock.now
+	}
+	return newStore(readers, d, o), nil
+}
+
+// dial opens a pool; it doesn't connect yet.
+func dial(address string, limit int) (*sql.DB, error) {
+	cfg, err := pgx.ParseConfig(address)
+	if err != nil {
+		return nil, &amend.Error{Code: amend.Invalid, Text: "store.url is not a PostgreSQL address", Err: err, Next: "write postgres://USER@HOST/DATABASE"}
+	}
+	for name, value := range sessionSettings {
+		cfg.RuntimeParams[name] = value
+	}
+	db := stdlib.OpenDB(*cfg)
+	db.SetMaxOpenConns(limit)
+	db.SetMaxIdleConns(limit)
+	return db, nil
+}
+
+// setUp gives a new database its schema. One of an older version is left as it
+// is.
+func setUp(ctx context.Context, db *sql.DB) error {
+	return migrating(ctx, db, func(m *migrator, has int64) error {
+		switch {
+		case has == m.knows:
+			return nil
+		case has == 0:
+			return m.up(ctx)
+		case has > m.knows:
+			return m.newer(has)
+		}
+		return &amend.Error{Code: amend.Conflict, Text: "the store has the schema of an older version", Next: "stop the older workers and run: amend migrate"}
+	})
+}
+
+// Migrate brings a store's schema up to date. It fails with Conflict where a
+// newer program made it.
+func Migrate(ctx context.Context, address string) (err error) {
+	if !IsPostgres(address) {
+		s, err := open(ctx, address, Options{})
+		if err != nil {
+			return err
+		}
+		return s.Close()
+	}
+	db, err := dial(address, 2)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return migrating(ctx, db, func(m *migrator, _ int64) error { return m.up(ctx) })
+}
+
+// migrating looks at the schema's version while nobody else changes it.
+func migrating(ctx context.Context, db *sql.DB, do func(m *migrator, has int64) error) (err error) {
+	m, err := newMigrator(goose.DialectPostgres, db, migrations.Postgres)
+	if err != nil {
+		return err
+	}
+	turn, err := db.Conn(ctx)
+	if err != nil {
+		return &amend.Error{Code: amend.Unavailable, Text: "the store can't be reached", Err: err, Next: "check store.url, and that PostgreSQL answers there"}
+	}
+	defer func() { err = errors.Join(err, turn.Close()) }()
+	const wait, free = `select pg_advisory_lock(hashtextextended('amend/migrate', 0))`, `select pg_advisory_unlock(hashtextextended('amend/migrate', 0))`
+	if _, err := turn.ExecContext(ctx, `set lock_timeout = 0; set statement_timeout = 0`); err != nil {
+		return fmt.Errorf("read the store's schema: %w", err)
+	}
+	if _, err := turn.ExecContext(ctx, wait); err != nil {
+		return fmt.Errorf("read the store's schema: %w", err)
+	}
+	defer func() {
+		_, freed := turn.ExecContext(context.WithoutCancel(ctx), free)
+		_, reset := turn.ExecContext(context.WithoutCancel(ctx), `reset lock_timeout; reset statement_timeout`)
+		err = errors.Join(err, freed, reset)
+	}()
+	has, err := m.version(ctx)
+	if err != nil {
+		return fmt.Errorf("read the store's schema: %w", err)
+	}
+	return do(m, has)
+}
+
+func (d *database) lock() error  { return nil }
+func (d *database) shared() bool { return true }
+
+func (d *database) close() error {
+	if d.clock != nil {
+		d.clock.stop()
+	}
+	return d.writers.Close()
+}
+
+// write carries out one transaction, again where another one was in its way or
+// the database was away for a moment.
+func (d *database) write(ctx context.Context, do func(*sql.Tx) error) error {
+	begun, wait := time.Now(), 5*time.Millisecond
+	for tries := 1; ; tries++ {
+		err := d.try(ctx, do)
+		if err == nil || !passes(err, tries) || time.Since(begun) > patience {
+			return err
+		}
+		timer := time.NewTimer(wait + rand.N(wait))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return errors.Join(ctx.Err(), err)
+		}
+		wait = min(2*wait, time.Second)
+	}
+}
+
+// errUnknown is a commit of which nobody could find out what became of it. It
+// must not be tried again: it may have happened.
+var errUnknown = errors.New("whether the store has committed is unknown")
+
+// passes reports whether an error leaves nothing behind and may be gone with
+// the next try.
+func passes(err error, tries int) bool {
+	if errors.Is(err, errUnknown) {
+		return false
+	}
+	var said *pgconn.PgError
+	if !errors.As(err, &said) {
+		var unreachable *pgconn.ConnectError
+		return errors.As(err, &unreachable) || isCut(err)
+	}
+	switch said.Code { // https://www.postgresql.org/docs/current/errcodes-appendix.html
+	case "40001", "40P01": // serialization, deadlock
+		return true
+	case "23505": // another transaction was first to insert the row: the next try finds it
+		return tries < 3
+	case "53300", "57P01", "57P02", "57P03", "25P03": // full, going down, coming up, stood still too long
+		return true
+	}
+	return false
+}
+
+// try is one transaction. A job that has begun is finished even if the context
+// ends meanwhile: its caller must know what became of it.
+func (d *database) try(ctx context.Context, do func(*sql.Tx) error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	tx, err := d.writers.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin to write: %w", err)
+	}
+	if err := guarded(tx, do); err != nil {
+		tx.Rollback() //nolint:errcheck // nothing of it is kept either way
+		return err
+	}
+	var id sql.NullString // none where nothing was written
+	if err := tx.QueryRowContext(ctx, `select pg_current_xact_id_if_assigned()::text`).Scan(&id); err != nil {
+		tx.Rollback() //nolint:errcheck // nothing of it is kept either way
+		return fmt.Errorf("end a write: %w", err)
+	}
+	err = tx.Commit()
+	if err == nil || !isCut(err) || !id.Valid {
+		return err
+	}
+	return d.landed(ctx, id.String, err)
+}
+
+// landed finds out what became of a commit that was not answered (invariant
+// I25): the database itself knows.
+func (d *database) landed(ctx context.Context, id string, cause error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		var status sql.NullString
+		err := d.writers.QueryRowContext(ctx, `select pg_xact_status($1::xid8)`, id).Scan(&status)
+		switch {
+		case err == nil && status.String == "committed":
+			return nil
+		case err == nil && status.String == "aborted":
+			return fmt.Errorf("commit: %w", cause)
+		}
+		timer := time.NewTimer(20 * time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%w: %w", errUnknown, cause)
+		}
+	}
+}
+
+// isCut reports whether a connection was lost, so that nobody knows what the
+// last words on it did.
+func isCut(err error) bool {
+	var said *pgconn.PgError
+	if errors.As(err, &said) {
+		return slices.Contains([]string{"57P01", "57P02", "08000", "08003", "08006"}, said.Code)
+	}
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) || pgconn.SafeToRetry(err)
+}
