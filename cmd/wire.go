@@ -84,7 +84,7 @@ func (a *app) wire(cfg *config.Config, s *store.Store, q queue.Queue, log *slog.
 	}
 	p := &parts{cfg: cfg, store: s, log: log}
 	p.engine = &reconciler.Engine{Schema: cfg.Schema, Environment: cfg.Environment, Machine: cfg.Machine, Rules: cfg.Rules, Connectors: cfg.Connectors,
-		Windows: cfg.Windows, Source: cfg.Scans.Source, Full: cfg.Scans.Full, Fresh: cfg.Scans.Fresh, Store: s, Queue: q, Now: a.clock.now, Log: log}
+		Windows: cfg.Windows, Source: cfg.Scans.Source, Full: cfg.Scans.Full, Fresh: cfg.Scans.Fresh, Keep: cfg.Store.Keep.Healed, Store: s, Queue: q, Now: a.clock.now, Log: log}
 	p.desk = &desk.Desk{Schema: cfg.Schema, Rules: cfg.Rules, Store: s, Reader: p.engine, Waker: q, Now: a.clock.now}
 	return p
 }

@@ -45,16 +45,17 @@ type builder struct {
 
 // laterKeys are keys of the language that this version doesn't carry out. They
 // are refused: a key that does nothing would be a promise not kept.
-var laterKeys = []string{"slack.app_token", "slack.signing_secret", "slack.group", "dashboard.login", "store.keep"}
+var laterKeys = []string{"slack.app_token", "slack.signing_secret", "slack.group", "dashboard.login", "store.keep.audit"}
 
 func (b *builder) build() *Config {
 	b.refuseLater("", laterKeys)
-	b.doc = document{Entity: entitySpec{Name: "customer"}, Dashboard: Dashboard{Listen: "127.0.0.1:8080"}, Store: Store{URL: "sqlite:amend.db"}}
+	b.doc = document{Entity: entitySpec{Name: "customer"}, Dashboard: Dashboard{Listen: "127.0.0.1:8080"}, Store: Store{URL: "sqlite:amend.db", Keep: Keep{Healed: defaultKeep}}}
 	b.decoder.decode(b.root, &b.doc)
 	defer b.root.unknown(&b.decoder.problems)
 	b.cfg = &Config{Schema: &amend.Schema{}, Machine: &states.Machine{}, Rules: &rules.Set{},
 		Slack: b.doc.Slack, Dashboard: b.doc.Dashboard, Store: b.doc.Store, root: b.root}
 	b.version()
+	b.positive("store.keep.healed", b.doc.Store.Keep.Healed >= leastKeep, "what has ended is kept for 7d at least: brakes look back so far")
 	b.entity()
 	b.services()
 	if len(b.cfg.Schema.Services) == 0 {

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"time"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -58,8 +59,20 @@ type Dashboard struct {
 
 // Store says where the truth is kept.
 type Store struct {
-	URL string `yaml:"url"`
+	URL  string `yaml:"url"`
+	Keep Keep   `yaml:"keep"`
 }
+
+// Keep says how long what is over is kept.
+type Keep struct {
+	Healed time.Duration `yaml:"healed"` // cases that have ended, with all that belongs to them
+}
+
+const (
+	defaultKeep = 180 * 24 * time.Hour
+	// leastKeep is a week: brakes look back so far.
+	leastKeep = 7 * 24 * time.Hour
+)
 
 // Load reads a configuration. The error is *Problems where the documents are
 // at fault.

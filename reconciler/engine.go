@@ -43,10 +43,12 @@ type Engine struct {
 	Workers  int           // heals at once; default 16
 	LeaseFor time.Duration // default 20 s
 	Sweep    time.Duration // how often the store is asked whose time has come; default 1 s
+	Keep     time.Duration // how long cases that have ended are kept; default for ever
 	PageSize int           // customers in a part of a scan; default by what the services offer
 	Progress func(Progress)
 
 	defaults sync.Once // heals begin at the same time
+	swept    time.Time // when what is old was last deleted
 }
 
 const (
@@ -100,6 +102,30 @@ func (e *Engine) tick(ctx context.Context, _ string) {
 	if err := e.beginDue(ctx); err != nil && ctx.Err() == nil {
 		e.Log.Error("no scan could be begun", "error", err)
 	}
+	if err := e.tidy(ctx); err != nil && ctx.Err() == nil {
+		e.Log.Error("what is old could not be deleted", "error", err)
+	}
+}
+
+// tidyEvery is how often what is old is looked for.
+const tidyEvery = time.Hour
+
+// tidy deletes what ended long ago: one batch at a tick, so that nobody waits.
+func (e *Engine) tidy(ctx context.Context) error {
+	if e.Keep == 0 || e.Now().Sub(e.swept) < tidyEvery {
+		return nil
+	}
+	gone, more, err := e.Store.Delete(ctx, e.Now().Add(-e.Keep))
+	if err != nil {
+		return err
+	}
+	if gone > 0 {
+		e.Log.Info("deleted cases that ended long ago", "cases", gone)
+	}
+	if !more {
+		e.swept = e.Now()
+	}
+	return nil
 }
 
 func (e *Engine) setDefaults() { e.defaults.Do(e.fillIn) }
