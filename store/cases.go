@@ -65,7 +65,7 @@ func scanCase(r row) (Case, error) {
 //
 //nolint:revive // a query has a text and arguments, whoever asks
 func query[T any](ctx context.Context, s *Store, scan func(row) (T, error), text string, args ...any) (all []T, err error) {
-	rows, err := s.db.QueryContext(ctx, text, args...)
+	rows, err := s.rows(ctx, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the store: %w", err)
 	}
@@ -78,6 +78,13 @@ func query[T any](ctx context.Context, s *Store, scan func(row) (T, error), text
 		all = append(all, one)
 	}
 	return all, rows.Err()
+}
+
+func (s *Store) rows(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	if s.texts == nil {
+		return s.db.QueryContext(ctx, text, args...)
+	}
+	return s.texts.query(ctx, text, args...)
 }
 
 // first gives the first row, and false where there is none.
@@ -138,7 +145,7 @@ type Sighting struct {
 // were opened. A case that is open already is woken where its state has
 // changed: only a heal, which reads everything again, moves it.
 func (s *Store) Sight(ctx context.Context, sightings []Sighting) (opened []string, err error) {
-	err = s.write(ctx, func(tx *sql.Tx) error {
+	err = s.write(ctx, func(tx *tx) error {
 		opened = opened[:0]
 		for _, one := range sightings {
 			isNew, err := s.sight(tx, one)
@@ -154,7 +161,7 @@ func (s *Store) Sight(ctx context.Context, sightings []Sighting) (opened []strin
 	return opened, err
 }
 
-func (s *Store) sight(tx *sql.Tx, one Sighting) (bool, error) {
+func (s *Store) sight(tx *tx, one Sighting) (bool, error) {
 	found, err := tx.Exec(`update cases set wake_at = case when state <> $2 then $3 else wake_at end, looks = looks + case when state = $2 then 1 else 0 end
 		where customer = $1 and ended_at = 0`, one.Customer, one.State, micros(s.now()))
 	if err != nil {
@@ -175,7 +182,7 @@ func (s *Store) sight(tx *sql.Tx, one Sighting) (bool, error) {
 }
 
 // insertCase writes a new case as Watching, linked to the one before it.
-func (s *Store) insertCase(tx *sql.Tx, c Case) (Case, error) {
+func (s *Store) insertCase(tx *tx, c Case) (Case, error) {
 	now := s.now()
 	c.ID, c.Status, c.OpenedAt, c.UpdatedAt = s.ids.New("case"), lifecycle.Watching, now, now
 	err := tx.QueryRow(`select id from cases where customer = $1 order by opened_at desc, id desc limit 1`, c.Customer).Scan(&c.Previous)
@@ -204,7 +211,7 @@ func placeholders(n int) string {
 
 // Wake asks for another look at the given open cases.
 func (s *Store) Wake(ctx context.Context, customers []string) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
+	return s.write(ctx, func(tx *tx) error {
 		for _, c := range customers {
 			if _, err := tx.Exec(`update cases set wake_at = $2 where customer = $1 and ended_at = 0`, c, micros(s.now())); err != nil {
 				return fmt.Errorf("wake a case: %w", err)

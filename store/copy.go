@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,7 +21,7 @@ type Copied map[string]int
 // one holds anything.
 func (s *Store) CopyTo(ctx context.Context, to *Store) (Copied, error) {
 	copied := Copied{}
-	err := to.write(ctx, func(tx *sql.Tx) error {
+	err := to.write(ctx, func(tx *tx) error {
 		clear(copied)
 		var cases, scans int
 		if err := tx.QueryRow(`select (select count(*) from cases), (select count(*) from scans)`).Scan(&cases, &scans); err != nil {
@@ -55,7 +54,7 @@ func (s *Store) CopyTo(ctx context.Context, to *Store) (Copied, error) {
 	return copied, err
 }
 
-func (s *Store) copyTable(ctx context.Context, tx *sql.Tx, table string) (n int, err error) {
+func (s *Store) copyTable(ctx context.Context, tx *tx, table string) (n int, err error) {
 	rows, err := s.db.QueryContext(ctx, `select * from `+table)
 	if err != nil {
 		return 0, err

@@ -2,11 +2,13 @@ package store
 
 import (
 	"context"
-	"database/sql"
 )
 
+// Tx is one transaction, for tests.
+type Tx = tx
+
 // Write is one job of the writer, for tests.
-func (s *Store) Write(ctx context.Context, do func(*sql.Tx) error) error { return s.write(ctx, do) }
+func (s *Store) Write(ctx context.Context, do func(*Tx) error) error { return s.write(ctx, do) }
 
 // Pragma sets something of the writer's own connection, for tests.
 func (s *Store) Pragma(ctx context.Context, text string) error {

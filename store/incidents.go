@@ -163,7 +163,7 @@ func (s *Store) Letters(ctx context.Context, limit int) ([]Letter, error) {
 // before it is made: whoever comes after a crash knows that it may have been
 // told. It gives false where somebody else was first.
 func (s *Store) Hold(ctx context.Context, l Letter, d time.Duration) (held bool, err error) {
-	err = s.write(ctx, func(tx *sql.Tx) error {
+	err = s.write(ctx, func(tx *tx) error {
 		done, err := tx.Exec(`update outbox set attempts = attempts + 1, not_before = $3 where id = $1 and sent_at = 0 and not_before = $2`,
 			l.ID, l.notBefore, micros(s.now().Add(d)))
 		if err != nil {
@@ -178,7 +178,7 @@ func (s *Store) Hold(ctx context.Context, l Letter, d time.Duration) (held bool,
 
 // Posted writes down where a letter's message stands now.
 func (s *Store) Posted(ctx context.Context, l Letter, channel, message string) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
+	return s.write(ctx, func(tx *tx) error {
 		if _, err := tx.Exec(`update incidents set channel = $2, message = $3 where id = $1`, l.Incident, channel, message); err != nil {
 			return fmt.Errorf("write where the message stands: %w", err)
 		}
@@ -190,7 +190,7 @@ func (s *Store) Posted(ctx context.Context, l Letter, channel, message string) e
 // Postponed writes down why a letter could not be told, and when to try again.
 // Without a reason it was only not its turn.
 func (s *Store) Postponed(ctx context.Context, l Letter, reason string, until time.Time) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
+	return s.write(ctx, func(tx *tx) error {
 		_, err := tx.Exec(`update outbox set error = $2, not_before = $3 where id = $1`, l.ID, reason, micros(until))
 		return err
 	})

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 )
@@ -23,7 +22,7 @@ const batchOfEnded = `(select id from cases where ended_at > 0 and ended_at < $1
 // It gives the number of cases that are gone; at most a batch at a time, so that
 // more says whether it is worth calling again. The audit is not touched.
 func (s *Store) Delete(ctx context.Context, before time.Time) (cases int, more bool, err error) {
-	err = s.write(ctx, func(tx *sql.Tx) error {
+	err = s.write(ctx, func(tx *tx) error {
 		old, limit := micros(before), keepBatch
 		for _, text := range []string{
 			`delete from steps where repair in (select id from repairs where case_id in ` + batchOfEnded + `)`,
@@ -51,7 +50,7 @@ func (s *Store) Delete(ctx context.Context, before time.Time) (cases int, more b
 }
 
 // deleteLoose deletes what is old and belongs to no case.
-func (s *Store) deleteLoose(tx *sql.Tx, before time.Time) error {
+func (s *Store) deleteLoose(tx *tx, before time.Time) error {
 	fresh := s.now().Add(-keepFresh)
 	if fresh.Before(before) {
 		fresh = before

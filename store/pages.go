@@ -20,7 +20,7 @@ type Page struct {
 	fence    int64
 }
 
-func (s *Store) addPage(tx *sql.Tx, scan string, number int, position string) (id string, err error) {
+func (s *Store) addPage(tx *tx, scan string, number int, position string) (id string, err error) {
 	id = s.ids.New("page")
 	_, err = tx.Exec(`insert into scan_pages (id, scan, number, position, listed, until, fence, lease_until) values ($1, $2, $3, $4, 0, '', 0, 0)`, id, scan, number, position)
 	if err != nil {
@@ -39,7 +39,7 @@ func (s *Store) ReadyPages(ctx context.Context, limit int) ([]string, error) {
 // ClaimPage takes a page. It gives false where it is gone, its scan doesn't
 // run, or somebody else holds it.
 func (s *Store) ClaimPage(ctx context.Context, id string, d time.Duration) (p Page, claimed bool, err error) {
-	err = s.write(ctx, func(tx *sql.Tx) error {
+	err = s.write(ctx, func(tx *tx) error {
 		claimed = false
 		var scan, position string
 		var listed int
@@ -61,7 +61,7 @@ func (s *Store) ClaimPage(ctx context.Context, id string, d time.Duration) (p Pa
 }
 
 // holds fails with ErrLost where the page is no longer its holder's.
-func (s *Store) holds(tx *sql.Tx, p Page) error {
+func (s *Store) holds(tx *tx, p Page) error {
 	var until int64
 	err := tx.QueryRow(`select lease_until from scan_pages where id = $1 and fence = $2`+s.locked(), p.ID, p.fence).Scan(&until)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && until < micros(s.now()) {
@@ -75,8 +75,8 @@ func (s *Store) holds(tx *sql.Tx, p Page) error {
 
 // page changes a page that its caller holds, and its scan. The scan's row is
 // taken first by all, so that two last pages can't overlook each other.
-func (s *Store) page(ctx context.Context, p Page, change func(tx *sql.Tx) error) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
+func (s *Store) page(ctx context.Context, p Page, change func(tx *tx) error) error {
+	return s.write(ctx, func(tx *tx) error {
 		var id string
 		if err := tx.QueryRow(`select id from scans where id = $1`+s.locked(), p.Scan.ID).Scan(&id); err != nil {
 			return fmt.Errorf("read the scan: %w", err)
@@ -91,7 +91,7 @@ func (s *Store) page(ctx context.Context, p Page, change func(tx *sql.Tx) error)
 // RenewPage makes the hold on a page last longer. It gives false where the scan
 // doesn't run any more, and fails with ErrLost where the page is lost or gone.
 func (s *Store) RenewPage(ctx context.Context, p Page, d time.Duration) (running bool, err error) {
-	err = s.write(ctx, func(tx *sql.Tx) error {
+	err = s.write(ctx, func(tx *tx) error {
 		if err := s.holds(tx, p); err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func (s *Store) RenewPage(ctx context.Context, p Page, d time.Duration) (running
 
 // ReleasePage gives a page back as it is.
 func (s *Store) ReleasePage(ctx context.Context, p Page) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
+	return s.write(ctx, func(tx *tx) error {
 		_, err := tx.Exec(`update scan_pages set lease_until = 0 where id = $1 and fence = $2`, p.ID, p.fence)
 		return err
 	})
@@ -114,7 +114,7 @@ func (s *Store) ReleasePage(ctx context.Context, p Page) error {
 // Listed writes down the page that follows, once: it begins after the customer
 // until.
 func (s *Store) Listed(ctx context.Context, p Page, until string, position json.RawMessage) (next string, err error) {
-	err = s.page(ctx, p, func(tx *sql.Tx) error {
+	err = s.page(ctx, p, func(tx *tx) error {
 		if _, err := tx.Exec(`update scan_pages set listed = 1, until = $2 where id = $1`, p.ID, until); err != nil {
 			return fmt.Errorf("write a page: %w", err)
 		}
@@ -135,7 +135,7 @@ type Counted struct {
 // FinishPage adds what was counted to the scan, and ends the scan where no page
 // is left.
 func (s *Store) FinishPage(ctx context.Context, p Page, c Counted) (scan Scan, err error) {
-	err = s.page(ctx, p, func(tx *sql.Tx) error {
+	err = s.page(ctx, p, func(tx *tx) error {
 		if scan, err = scanScan(tx.QueryRow(`select `+scanColumns+` from scans where id = $1`, p.Scan.ID)); err != nil {
 			return fmt.Errorf("read the scan: %w", err)
 		}
@@ -171,7 +171,7 @@ func (s *Scan) add(c Counted) {
 	}
 }
 
-func saveCounts(tx *sql.Tx, scan Scan) error {
+func saveCounts(tx *tx, scan Scan) error {
 	states, err := json.Marshal(scan.States)
 	if err != nil {
 		return fmt.Errorf("write the scan: %w", err)
@@ -191,7 +191,7 @@ func saveCounts(tx *sql.Tx, scan Scan) error {
 // StageScan begins a scan anew because the list of a service doesn't come in
 // key order: from now on it is read whole.
 func (s *Store) StageScan(ctx context.Context, p Page, service string) (page string, err error) {
-	err = s.page(ctx, p, func(tx *sql.Tx) error {
+	err = s.page(ctx, p, func(tx *tx) error {
 		scan, err := scanScan(tx.QueryRow(`select `+scanColumns+` from scans where id = $1`, p.Scan.ID))
 		if err != nil {
 			return fmt.Errorf("read the scan: %w", err)

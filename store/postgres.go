@@ -165,7 +165,7 @@ func (d *database) close() error {
 
 // write carries out one transaction, again where another one was in its way or
 // the database was away for a moment.
-func (d *database) write(ctx context.Context, do func(*sql.Tx) error) error {
+func (d *database) write(ctx context.Context, do func(*tx) error) error {
 	begun, wait := time.Now(), 5*time.Millisecond
 	for tries := 1; ; tries++ {
 		err := d.try(ctx, do)
@@ -211,15 +211,16 @@ func passes(err error, tries int) bool {
 
 // try is one transaction. A job that has begun is finished even if the context
 // ends meanwhile: its caller must know what became of it.
-func (d *database) try(ctx context.Context, do func(*sql.Tx) error) (err error) {
+func (d *database) try(ctx context.Context, do func(*tx) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
-	tx, err := d.writers.BeginTx(ctx, nil)
+	begun, err := d.writers.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin to write: %w", err)
 	}
+	tx := &tx{Tx: begun}
 	if err := guarded(tx, do); err != nil {
 		tx.Rollback() //nolint:errcheck // nothing of it is kept either way
 		return err

@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"sync"
 	"testing"
@@ -101,7 +100,7 @@ func TestDeadlock(t *testing.T) {
 	var once [2]sync.Once
 	for i, pair := range [][2]store.Lease{{a, b}, {b, a}} {
 		group.Go(func() {
-			assert.NoError(t, f.Write(t.Context(), func(tx *sql.Tx) error {
+			assert.NoError(t, f.Write(t.Context(), func(tx *store.Tx) error {
 				if _, err := tx.Exec(`update cases set looks = looks + 1 where id = $1`, pair[0].CaseID); err != nil {
 					return err
 				}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 )
@@ -41,7 +40,7 @@ func scanRequest(r row) (Request, error) {
 // Ask writes a request down. The same ID twice is one request, so a form that
 // is sent twice asks once; asked is false then.
 func (s *Store) Ask(ctx context.Context, q Request) (asked bool, err error) {
-	err = s.write(ctx, func(tx *sql.Tx) error {
+	err = s.write(ctx, func(tx *tx) error {
 		done, err := tx.Exec(`insert into requests (`+requestColumns+`) values (`+placeholders(10)+`) on conflict (id) do nothing`,
 			q.ID, q.Customer, q.Kind, q.Rule, q.Fingerprint, q.Actor, q.Reason, micros(s.now()), 0, "")
 		if err != nil {
@@ -69,10 +68,10 @@ func (u *Update) Take(id, result string) error { return u.s.take(u.tx, id, resul
 
 // TakeRequest writes down what became of a request that needed no case.
 func (s *Store) TakeRequest(ctx context.Context, id, result string) error {
-	return s.write(ctx, func(tx *sql.Tx) error { return s.take(tx, id, result) })
+	return s.write(ctx, func(tx *tx) error { return s.take(tx, id, result) })
 }
 
-func (s *Store) take(tx *sql.Tx, id, result string) error {
+func (s *Store) take(tx *tx, id, result string) error {
 	_, err := tx.Exec(`update requests set taken_at = $2, result = $3 where id = $1 and taken_at = 0`, id, micros(s.now()), result)
 	if err != nil {
 		return fmt.Errorf("write the request: %w", err)

@@ -62,7 +62,7 @@ func scanScan(r row) (Scan, error) {
 // StartScan begins a scan, with a first page of everything. It fails with
 // Conflict where one of its kind is under way.
 func (s *Store) StartScan(ctx context.Context, kind, by string) (scan Scan, page string, err error) {
-	err = s.write(ctx, func(tx *sql.Tx) error {
+	err = s.write(ctx, func(tx *tx) error {
 		scan = Scan{ID: s.ids.New("scan"), Kind: kind, Status: ScanRunning, StartedAt: s.now(), StartedBy: by, States: map[string]int{}}
 		done, err := tx.Exec(`insert into scans (`+scanColumns+`) values (`+placeholders(14)+`) on conflict do nothing`,
 			scan.ID, scan.Kind, scan.Status, micros(scan.StartedAt), 0, scan.StartedBy, "", 0, 0, 0, 0, "{}", "[]", "")
@@ -120,7 +120,7 @@ func (s *Store) SteerScan(ctx context.Context, id, act, by string) error {
 	if !known {
 		return amend.Errorf(amend.Invalid, "a scan can't be made to %s: pause, resume and cancel are known", act)
 	}
-	return s.write(ctx, func(tx *sql.Tx) error {
+	return s.write(ctx, func(tx *tx) error {
 		scan, err := scanScan(tx.QueryRow(`select `+scanColumns+` from scans where id = $1`+s.locked(), id))
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
@@ -149,7 +149,7 @@ func (s *Store) Recover(ctx context.Context) error {
 	if s.Shared() {
 		return nil
 	}
-	return s.write(ctx, func(tx *sql.Tx) error {
+	return s.write(ctx, func(tx *tx) error {
 		now := micros(s.now())
 		if _, err := tx.Exec(`update cases set lease_until = 0, fence = fence + 1, wake_at = $1 where ended_at = 0 and lease_until > 0`, now); err != nil {
 			return fmt.Errorf("take over cases: %w", err)

@@ -43,7 +43,9 @@ func openSQLite(ctx context.Context, path string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, readers.Close())
 	}
-	return newStore(readers, &file{writer: w, path: path, worker: flock.New(path + ".lock")}, o), nil
+	s := newStore(readers, &file{writer: w, path: path, worker: flock.New(path + ".lock")}, o)
+	s.texts = newTexts(readers)
+	return s, nil
 }
 
 // create makes the file with narrow rights before SQLite makes it with wide

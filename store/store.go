@@ -27,6 +27,7 @@ type Options struct {
 // Store is an open store. It is safe for concurrent use.
 type Store struct {
 	db           *sql.DB // readers
+	texts        *texts  // of the readers; nil where the driver remembers them itself
 	engine       engine
 	now          func() time.Time
 	ids          *ids.Maker
@@ -37,7 +38,7 @@ type Store struct {
 type engine interface {
 	// write carries out one transaction, all of it or nothing. do can be called
 	// again where the engine had to give a try up: it must begin afresh then.
-	write(ctx context.Context, do func(*sql.Tx) error) error
+	write(ctx context.Context, do func(*tx) error) error
 	// lock makes this process the only worker, where there can be only one.
 	lock() error
 	shared() bool
@@ -85,14 +86,14 @@ func IsPostgres(address string) bool {
 	return strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://")
 }
 
-func (s *Store) write(ctx context.Context, do func(*sql.Tx) error) error {
+func (s *Store) write(ctx context.Context, do func(*tx) error) error {
 	return s.engine.write(ctx, do)
 }
 
 // install gives a new store the identity that idempotency keys are derived
 // from.
 func (s *Store) install(ctx context.Context) error {
-	err := s.write(ctx, func(tx *sql.Tx) error {
+	err := s.write(ctx, func(tx *tx) error {
 		_, err := tx.Exec(`insert into installation (id, created_at) select $1, $2 where not exists (select 1 from installation)`, s.ids.New("inst"), micros(s.now()))
 		return err
 	})
@@ -127,7 +128,7 @@ func (s *Store) locked() string {
 
 // alone makes transactions that decide about the same thing wait for each
 // other.
-func (s *Store) alone(tx *sql.Tx, about string) error {
+func (s *Store) alone(tx *tx, about string) error {
 	if !s.Shared() {
 		return nil
 	}

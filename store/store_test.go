@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -96,11 +95,11 @@ func TestGroupCommit(t *testing.T) {
 	held, release := make(chan struct{}), make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() {
-		assert.NoError(t, f.Write(t.Context(), func(*sql.Tx) error { close(held); <-release; return nil }))
+		assert.NoError(t, f.Write(t.Context(), func(*store.Tx) error { close(held); <-release; return nil }))
 	})
 	<-held
 	insert := func(id string, after error) error {
-		return f.Write(t.Context(), func(tx *sql.Tx) error {
+		return f.Write(t.Context(), func(tx *store.Tx) error {
 			if _, err := tx.Exec("insert into installation (id, created_at) values ($1, 0)", id); err != nil {
 				return err
 			}
@@ -119,7 +118,7 @@ func TestGroupCommit(t *testing.T) {
 	group.Go(func() {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		assert.ErrorIs(t, f.Write(ctx, func(*sql.Tx) error { return errors.New("it ran") }), context.Canceled)
+		assert.ErrorIs(t, f.Write(ctx, func(*store.Tx) error { return errors.New("it ran") }), context.Canceled)
 	})
 	close(release)
 	group.Wait()
@@ -177,7 +176,7 @@ func TestFullDiskInAGroup(t *testing.T) {
 	held, release := make(chan struct{}), make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() {
-		_ = f.Write(t.Context(), func(*sql.Tx) error { close(held); <-release; return nil })
+		_ = f.Write(t.Context(), func(*store.Tx) error { close(held); <-release; return nil })
 	})
 	<-held
 	var mu sync.Mutex
@@ -189,7 +188,7 @@ func TestFullDiskInAGroup(t *testing.T) {
 			if i%3 == 0 {
 				size = 20_000 // doesn't fit
 			}
-			err := f.Write(t.Context(), func(tx *sql.Tx) error {
+			err := f.Write(t.Context(), func(tx *store.Tx) error {
 				_, err := tx.Exec("insert into installation (id, created_at) values ($1, 0)", id+strings.Repeat("x", size))
 				return err
 			})
@@ -206,7 +205,7 @@ func TestFullDiskInAGroup(t *testing.T) {
 		require.NoError(t, f.raw().QueryRow("select count(*) from installation where id like $1", id+"x%").Scan(&n))
 		require.Equal(t, err == nil, n == 1, "%s: %v", id, err)
 	}
-	require.NoError(t, f.Write(t.Context(), func(tx *sql.Tx) error {
+	require.NoError(t, f.Write(t.Context(), func(tx *store.Tx) error {
 		_, err := tx.Exec("insert into installation (id, created_at) values ('after', 0)")
 		return err
 	}))

@@ -22,7 +22,7 @@ type Lease struct {
 // Claim takes the lease of the customer's open case. It gives false where
 // there is no case, or somebody else holds it.
 func (s *Store) Claim(ctx context.Context, customer string, d time.Duration) (lease Lease, claimed bool, err error) {
-	err = s.write(ctx, func(tx *sql.Tx) error {
+	err = s.write(ctx, func(tx *tx) error {
 		now := s.now()
 		lease, claimed = Lease{Customer: customer, Until: now.Add(d)}, false
 		// The case wakes when the lease ends: if its holder dies, the sweeper finds it.
@@ -43,7 +43,7 @@ func (s *Store) Claim(ctx context.Context, customer string, d time.Duration) (le
 // OpenFor opens a case for a customer outside of any scan, where there is
 // none: because a person asked.
 func (s *Store) OpenFor(ctx context.Context, customer, state string) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
+	return s.write(ctx, func(tx *tx) error {
 		var open bool
 		err := tx.QueryRow(`select exists (select 1 from cases where customer = $1 and ended_at = 0)`, customer).Scan(&open)
 		if err != nil || open {
@@ -60,14 +60,14 @@ func (s *Store) OpenFor(ctx context.Context, customer, state string) error {
 type Update struct {
 	*Case
 	s        *Store
-	tx       *sql.Tx
+	tx       *tx
 	released bool
 }
 
 // Update changes a case. It fails with ErrLost where the lease is no longer
 // the caller's, and writes nothing then.
 func (s *Store) Update(ctx context.Context, lease Lease, change func(*Update) error) error {
-	return s.write(ctx, func(tx *sql.Tx) error {
+	return s.write(ctx, func(tx *tx) error {
 		c, err := scanCase(tx.QueryRow(`select `+caseColumns+` from cases where id = $1 and fence = $2 and ended_at = 0`+s.locked(), lease.CaseID, lease.Fence))
 		if errors.Is(err, sql.ErrNoRows) || err == nil && s.now().After(c.leaseTo) {
 			return ErrLost
@@ -159,7 +159,7 @@ func (u *Update) Note(kind, actor, text string) error {
 	return u.s.note(u.tx, Entry{Customer: u.Customer, CaseID: u.ID, Kind: kind, Actor: actor, Text: text})
 }
 
-func (s *Store) note(tx *sql.Tx, e Entry) error {
+func (s *Store) note(tx *tx, e Entry) error {
 	_, err := tx.Exec(`insert into timeline (id, at, customer, case_id, kind, actor, text) values ($1, $2, $3, $4, $5, $6, $7)`,
 		s.ids.New("note"), micros(s.now()), e.Customer, e.CaseID, e.Kind, e.Actor, e.Text)
 	if err != nil {

@@ -12,11 +12,12 @@ import (
 // writer carries out all writes of a process, one after another, and commits
 // those that wait together: a disk takes as long for one as for many.
 type writer struct {
-	db   *sql.DB
-	jobs chan *job
-	done chan struct{}
-	log  *slog.Logger
-	said string // the last failure to commit, so that its repeats aren't logged
+	db    *sql.DB
+	known *texts
+	jobs  chan *job
+	done  chan struct{}
+	log   *slog.Logger
+	said  string // the last failure to commit, so that its repeats aren't logged
 
 	mu     sync.RWMutex
 	closed bool
@@ -25,7 +26,7 @@ type writer struct {
 // job is one unit of writing. Either all of it is committed or nothing.
 type job struct {
 	ctx   context.Context
-	do    func(*sql.Tx) error
+	do    func(*tx) error
 	err   error
 	reply chan struct{}
 }
@@ -41,7 +42,7 @@ func newWriter(path string, log *slog.Logger) (*writer, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	w := &writer{db: db, jobs: make(chan *job, groupLimit), done: make(chan struct{}), log: log}
+	w := &writer{db: db, known: newTexts(db), jobs: make(chan *job, groupLimit), done: make(chan struct{}), log: log}
 	go w.run()
 	return w, nil
 }
@@ -49,7 +50,7 @@ func newWriter(path string, log *slog.Logger) (*writer, error) {
 // write carries out one job and waits for its commit. A job that has been
 // handed over is finished even if the context ends meanwhile: its caller must
 // know what became of it.
-func (w *writer) write(ctx context.Context, do func(*sql.Tx) error) error {
+func (w *writer) write(ctx context.Context, do func(*tx) error) error {
 	j := &job{ctx: ctx, do: do, reply: make(chan struct{})}
 	w.mu.RLock()
 	if w.closed {
@@ -83,6 +84,7 @@ func (w *writer) run() {
 	for first := range w.jobs {
 		group := w.gather(first)
 		w.commit(group)
+		w.known.prepare()
 		for _, j := range group {
 			close(j.reply)
 		}
@@ -109,11 +111,12 @@ func (w *writer) gather(first *job) []*job {
 // commit carries out a group in one transaction; a job that fails is rolled
 // back alone.
 func (w *writer) commit(group []*job) {
-	tx, err := w.db.Begin()
+	begun, err := w.db.Begin()
 	if err != nil {
 		fail(group, fmt.Errorf("begin to write: %w", err))
 		return
 	}
+	tx := &tx{begun, w.known}
 	whole := true
 	for _, j := range group {
 		if !whole {
@@ -150,7 +153,7 @@ func (w *writer) say(err error) {
 }
 
 // one carries out one job; false where the transaction is no longer there.
-func (w *writer) one(tx *sql.Tx, j *job) bool {
+func (w *writer) one(tx *tx, j *job) bool {
 	if j.err = j.ctx.Err(); j.err != nil {
 		return true
 	}
@@ -170,7 +173,7 @@ func (w *writer) one(tx *sql.Tx, j *job) bool {
 }
 
 // guarded keeps a panic from ending the writer, which all others need.
-func guarded(tx *sql.Tx, do func(*sql.Tx) error) (err error) {
+func guarded(tx *tx, do func(*tx) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic while writing: %v", p)
