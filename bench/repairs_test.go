@@ -121,7 +121,7 @@ func byAmend(b *testing.B, address string, workers int, latency time.Duration) {
 		if counts.ByRule == len(all) {
 			break
 		}
-		time.Sleep(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 	}
 	b.StopTimer()
 	cancel()

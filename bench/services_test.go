@@ -51,7 +51,7 @@ func serve(b *testing.B, latency time.Duration) *services {
 
 func (s *services) wait() {
 	if s.latency > 0 {
-		time.Sleep(s.latency)
+		<-time.After(s.latency)
 	}
 }
 

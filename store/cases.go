@@ -189,7 +189,7 @@ func (s *Store) insertCase(tx *tx, c Case) (Case, error) {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return c, err
 	}
-	_, err = tx.Exec(`insert into cases (`+caseColumns+`) values (`+placeholders(22)+`)`, c.ID, c.Customer, string(c.Status), c.State, micros(c.Since), c.Looks,
+	err = tx.Later(`insert into cases (`+caseColumns+`) values (`+placeholders(22)+`)`, c.ID, c.Customer, string(c.Status), c.State, micros(c.Since), c.Looks,
 		c.Rule, c.Attempts, c.Reason, c.Why, c.Next, micros(c.OpenedAt), micros(c.UpdatedAt), 0, "", micros(c.WakeAt), micros(c.DueAt), "", c.Previous, 0, 0, 0)
 	if err != nil {
 		return c, err
@@ -213,7 +213,7 @@ func placeholders(n int) string {
 func (s *Store) Wake(ctx context.Context, customers []string) error {
 	return s.write(ctx, func(tx *tx) error {
 		for _, c := range customers {
-			if _, err := tx.Exec(`update cases set wake_at = $2 where customer = $1 and ended_at = 0`, c, micros(s.now())); err != nil {
+			if err := tx.Later(`update cases set wake_at = $2 where customer = $1 and ended_at = 0`, c, micros(s.now())); err != nil {
 				return fmt.Errorf("wake a case: %w", err)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"amend"
@@ -30,7 +31,7 @@ func (s *Store) CopyTo(ctx context.Context, to *Store) (Copied, error) {
 		if cases+scans > 0 {
 			return &amend.Error{Code: amend.Conflict, Text: fmt.Sprintf("the new store isn't empty: it has %d cases and %d scans", cases, scans), Next: "give an empty database"}
 		}
-		if _, err := tx.Exec(`delete from installation`); err != nil {
+		if err := tx.Later(`delete from installation`); err != nil {
 			return fmt.Errorf("copy installation: %w", err)
 		}
 		for _, table := range tables {
@@ -45,7 +46,7 @@ func (s *Store) CopyTo(ctx context.Context, to *Store) (Copied, error) {
 			`update cases set lease_until = 0, fence = fence + 1 where lease_until > 0`,
 			`update scan_pages set lease_until = 0, fence = fence + 1 where lease_until > 0`,
 		} {
-			if _, err := tx.Exec(text); err != nil {
+			if err := tx.Later(text); err != nil {
 				return fmt.Errorf("free what was held: %w", err)
 			}
 		}
@@ -64,11 +65,7 @@ func (s *Store) copyTable(ctx context.Context, tx *tx, table string) (n int, err
 	if err != nil {
 		return 0, err
 	}
-	insert, err := tx.Prepare(`insert into ` + table + ` (` + strings.Join(columns, ", ") + `) values (` + placeholders(len(columns)) + `)`)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, insert.Close()) }()
+	insert := `insert into ` + table + ` (` + strings.Join(columns, ", ") + `) values (` + placeholders(len(columns)) + `)`
 	row, at := make([]any, len(columns)), make([]any, len(columns))
 	for i := range row {
 		at[i] = &row[i]
@@ -77,7 +74,7 @@ func (s *Store) copyTable(ctx context.Context, tx *tx, table string) (n int, err
 		if err := rows.Scan(at...); err != nil {
 			return n, err
 		}
-		if _, err := insert.Exec(row...); err != nil {
+		if err := tx.Later(insert, slices.Clone(row)...); err != nil {
 			return n, err
 		}
 		n++

@@ -79,7 +79,7 @@ func (u *Update) Escalate(i Incident) (Incident, error) {
 		return i, fmt.Errorf("read incidents: %w", err)
 	}
 	i.ID, i.Status, i.OpenedAt = u.s.ids.New("inc"), "open", u.s.now()
-	_, err = u.tx.Exec(`insert into incidents (`+incidentColumns+`) values (`+placeholders(22)+`)`, i.ID, i.CaseID, i.Customer, i.Cause, i.Status, i.Severity,
+	err = u.tx.Later(`insert into incidents (`+incidentColumns+`) values (`+placeholders(22)+`)`, i.ID, i.CaseID, i.Customer, i.Cause, i.Status, i.Severity,
 		i.State, i.Rule, i.RuleVersion, i.Target, i.About, i.Why, i.Next, i.Tried, i.Tell, micros(i.Since), micros(i.DueAt), micros(i.OpenedAt), 0, "", "", "")
 	if err != nil {
 		return i, fmt.Errorf("open an incident: %w", err)
@@ -94,7 +94,7 @@ func (u *Update) escalateAgain(found, i Incident) (Incident, error) {
 		return found, nil
 	}
 	i.ID, i.Status, i.OpenedAt, i.Channel, i.Message = found.ID, found.Status, found.OpenedAt, found.Channel, found.Message
-	_, err := u.tx.Exec(`update incidents set severity = $2, state = $3, rule = $4, rule_version = $5, about = $6, why = $7, next = $8, tried = $9, tell = $10,
+	err := u.tx.Later(`update incidents set severity = $2, state = $3, rule = $4, rule_version = $5, about = $6, why = $7, next = $8, tried = $9, tell = $10,
 		since = $11, due_at = $12 where id = $1`, i.ID, i.Severity, i.State, i.Rule, i.RuleVersion, i.About, i.Why, i.Next, i.Tried, i.Tell, micros(i.Since), micros(i.DueAt))
 	if err != nil {
 		return i, fmt.Errorf("write the incident: %w", err)
@@ -129,7 +129,7 @@ func (u *Update) Resolve(id, outcome string) error {
 
 func (u *Update) tell(incident, action string) error {
 	now := micros(u.s.now())
-	_, err := u.tx.Exec(`insert into outbox (id, incident, action, not_before, attempts, error, created_at, sent_at) values ($1, $2, $3, $4, 0, '', $4, 0)`,
+	err := u.tx.Later(`insert into outbox (id, incident, action, not_before, attempts, error, created_at, sent_at) values ($1, $2, $3, $4, 0, '', $4, 0)`,
 		u.s.ids.New("out"), incident, action, now)
 	if err != nil {
 		return fmt.Errorf("write the outbox: %w", err)
@@ -179,10 +179,10 @@ func (s *Store) Hold(ctx context.Context, l Letter, d time.Duration) (held bool,
 // Posted writes down where a letter's message stands now.
 func (s *Store) Posted(ctx context.Context, l Letter, channel, message string) error {
 	return s.write(ctx, func(tx *tx) error {
-		if _, err := tx.Exec(`update incidents set channel = $2, message = $3 where id = $1`, l.Incident, channel, message); err != nil {
+		if err := tx.Later(`update incidents set channel = $2, message = $3 where id = $1`, l.Incident, channel, message); err != nil {
 			return fmt.Errorf("write where the message stands: %w", err)
 		}
-		_, err := tx.Exec(`update outbox set sent_at = $2, error = '' where id = $1`, l.ID, micros(s.now()))
+		err := tx.Later(`update outbox set sent_at = $2, error = '' where id = $1`, l.ID, micros(s.now()))
 		return err
 	})
 }
@@ -191,7 +191,7 @@ func (s *Store) Posted(ctx context.Context, l Letter, channel, message string) e
 // Without a reason it was only not its turn.
 func (s *Store) Postponed(ctx context.Context, l Letter, reason string, until time.Time) error {
 	return s.write(ctx, func(tx *tx) error {
-		_, err := tx.Exec(`update outbox set error = $2, not_before = $3 where id = $1`, l.ID, reason, micros(until))
+		err := tx.Later(`update outbox set error = $2, not_before = $3 where id = $1`, l.ID, reason, micros(until))
 		return err
 	})
 }

@@ -31,7 +31,7 @@ func (s *Store) Delete(ctx context.Context, before time.Time) (cases int, more b
 			`delete from outbox where incident in (select id from incidents where closed_at > 0 and case_id in ` + batchOfEnded + `)`,
 			`delete from incidents where closed_at > 0 and case_id in ` + batchOfEnded,
 		} {
-			if _, err := tx.Exec(text, old, limit); err != nil {
+			if err := tx.Later(text, old, limit); err != nil {
 				return fmt.Errorf("delete what is old: %w", err)
 			}
 		}
@@ -69,7 +69,7 @@ func (s *Store) deleteLoose(tx *tx, before time.Time) error {
 		{`delete from scans where kind <> 'full' and ended_at > 0 and ended_at < $1
 			and id not in (select id from scans where kind = 'fresh' and ended_at > 0 order by started_at desc limit 1)`, fresh},
 	} {
-		if _, err := tx.Exec(old.text, micros(old.at)); err != nil {
+		if err := tx.Later(old.text, micros(old.at)); err != nil {
 			return fmt.Errorf("delete what is old: %w", err)
 		}
 	}

@@ -22,7 +22,7 @@ type Page struct {
 
 func (s *Store) addPage(tx *tx, scan string, number int, position string) (id string, err error) {
 	id = s.ids.New("page")
-	_, err = tx.Exec(`insert into scan_pages (id, scan, number, position, listed, until, fence, lease_until) values ($1, $2, $3, $4, 0, '', 0, 0)`, id, scan, number, position)
+	err = tx.Later(`insert into scan_pages (id, scan, number, position, listed, until, fence, lease_until) values ($1, $2, $3, $4, 0, '', 0, 0)`, id, scan, number, position)
 	if err != nil {
 		return "", fmt.Errorf("write a page: %w", err)
 	}
@@ -95,7 +95,7 @@ func (s *Store) RenewPage(ctx context.Context, p Page, d time.Duration) (running
 		if err := s.holds(tx, p); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(`update scan_pages set lease_until = $2 where id = $1`, p.ID, micros(s.now().Add(d))); err != nil {
+		if err := tx.Later(`update scan_pages set lease_until = $2 where id = $1`, p.ID, micros(s.now().Add(d))); err != nil {
 			return fmt.Errorf("renew a page: %w", err)
 		}
 		return tx.QueryRow(`select status = 'running' from scans where id = $1`, p.Scan.ID).Scan(&running)
@@ -106,7 +106,7 @@ func (s *Store) RenewPage(ctx context.Context, p Page, d time.Duration) (running
 // ReleasePage gives a page back as it is.
 func (s *Store) ReleasePage(ctx context.Context, p Page) error {
 	return s.write(ctx, func(tx *tx) error {
-		_, err := tx.Exec(`update scan_pages set lease_until = 0 where id = $1 and fence = $2`, p.ID, p.fence)
+		err := tx.Later(`update scan_pages set lease_until = 0 where id = $1 and fence = $2`, p.ID, p.fence)
 		return err
 	})
 }
@@ -115,7 +115,7 @@ func (s *Store) ReleasePage(ctx context.Context, p Page) error {
 // until.
 func (s *Store) Listed(ctx context.Context, p Page, until string, position json.RawMessage) (next string, err error) {
 	err = s.page(ctx, p, func(tx *tx) error {
-		if _, err := tx.Exec(`update scan_pages set listed = 1, until = $2 where id = $1`, p.ID, until); err != nil {
+		if err := tx.Later(`update scan_pages set listed = 1, until = $2 where id = $1`, p.ID, until); err != nil {
 			return fmt.Errorf("write a page: %w", err)
 		}
 		var err error
@@ -139,7 +139,7 @@ func (s *Store) FinishPage(ctx context.Context, p Page, c Counted) (scan Scan, e
 		if scan, err = scanScan(tx.QueryRow(`select `+scanColumns+` from scans where id = $1`, p.Scan.ID)); err != nil {
 			return fmt.Errorf("read the scan: %w", err)
 		}
-		if _, err := tx.Exec(`delete from scan_pages where id = $1`, p.ID); err != nil {
+		if err := tx.Later(`delete from scan_pages where id = $1`, p.ID); err != nil {
 			return fmt.Errorf("end a page: %w", err)
 		}
 		var left int
@@ -180,7 +180,7 @@ func saveCounts(tx *tx, scan Scan) error {
 	if err != nil {
 		return fmt.Errorf("write the scan: %w", err)
 	}
-	_, err = tx.Exec(`update scans set status = $2, ended_at = $3, customers = $4, coherent = $5, opened = $6, unseen = $7, states = $8, staged = $9, error = $10
+	err = tx.Later(`update scans set status = $2, ended_at = $3, customers = $4, coherent = $5, opened = $6, unseen = $7, states = $8, staged = $9, error = $10
 		where id = $1`, scan.ID, scan.Status, micros(scan.EndedAt), scan.Customers, scan.Coherent, scan.Opened, scan.Unseen, string(states), string(staged), scan.Error)
 	if err != nil {
 		return fmt.Errorf("write the scan: %w", err)
@@ -196,7 +196,7 @@ func (s *Store) StageScan(ctx context.Context, p Page, service string) (page str
 		if err != nil {
 			return fmt.Errorf("read the scan: %w", err)
 		}
-		if _, err := tx.Exec(`delete from scan_pages where scan = $1`, scan.ID); err != nil {
+		if err := tx.Later(`delete from scan_pages where scan = $1`, scan.ID); err != nil {
 			return fmt.Errorf("begin a scan anew: %w", err)
 		}
 		scan.Customers, scan.Coherent, scan.Unseen, scan.States, scan.Error = 0, 0, 0, map[string]int{}, ""

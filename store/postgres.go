@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
@@ -24,7 +26,7 @@ import (
 // database is the engine of a store in PostgreSQL, which any number of workers
 // share.
 type database struct {
-	writers *sql.DB
+	writers *pgxpool.Pool
 	clock   *clock
 }
 
@@ -37,6 +39,9 @@ const (
 	// patience bounds how long a write waits for a database that is away. It
 	// lies below a lease's end, by which it would be too late.
 	patience = 10 * time.Second
+	// tryLimit bounds one transaction, also where the network swallows it: it is
+	// above what the session's own limits allow.
+	tryLimit = 40 * time.Second
 )
 
 // sessionSettings hold for every connection. A commit is on disk when it is
@@ -53,40 +58,59 @@ var sessionSettings = map[string]string{
 }
 
 func openPostgres(ctx context.Context, address string, o Options) (*Store, error) {
-	writers, err := dial(address, writersLimit)
+	readers, err := dial(address)
 	if err != nil {
 		return nil, err
 	}
-	if err := setUp(ctx, writers); err != nil {
-		return nil, errors.Join(err, writers.Close())
+	if err := setUp(ctx, readers); err != nil {
+		return nil, errors.Join(err, readers.Close())
 	}
-	readers, err := dial(address, readersLimit)
+	writers, err := pool(ctx, address)
 	if err != nil {
-		return nil, errors.Join(err, writers.Close())
+		return nil, errors.Join(err, readers.Close())
 	}
 	d := &database{writers: writers}
 	if o.Now == nil {
 		if d.clock, err = startClock(ctx, readers); err != nil {
-			return nil, errors.Join(err, writers.Close(), readers.Close())
+			writers.Close()
+			return nil, errors.Join(err, readers.Close())
 		}
 		o.Now = d.clock.now
 	}
 	return newStore(readers, d, o), nil
 }
 
-// dial opens a pool; it doesn't connect yet.
-func dial(address string, limit int) (*sql.DB, error) {
+// dial opens the readers' pool; it doesn't connect yet.
+func dial(address string) (*sql.DB, error) {
 	cfg, err := pgx.ParseConfig(address)
 	if err != nil {
-		return nil, &amend.Error{Code: amend.Invalid, Text: "store.url is not a PostgreSQL address", Err: err, Next: "write postgres://USER@HOST/DATABASE"}
+		return nil, badAddress(err)
 	}
-	for name, value := range sessionSettings {
-		cfg.RuntimeParams[name] = value
-	}
+	maps.Copy(cfg.RuntimeParams, sessionSettings)
 	db := stdlib.OpenDB(*cfg)
-	db.SetMaxOpenConns(limit)
-	db.SetMaxIdleConns(limit)
+	db.SetMaxOpenConns(readersLimit)
+	db.SetMaxIdleConns(readersLimit)
 	return db, nil
+}
+
+// pool opens the writers' pool. It speaks PostgreSQL's own protocol, in which
+// several statements share a journey.
+func pool(ctx context.Context, address string) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, badAddress(err)
+	}
+	maps.Copy(cfg.ConnConfig.RuntimeParams, sessionSettings)
+	cfg.MaxConns = writersLimit
+	p, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	return p, nil
+}
+
+func badAddress(err error) error {
+	return &amend.Error{Code: amend.Invalid, Text: "store.url is not a PostgreSQL address", Err: err, Next: "write postgres://USER@HOST/DATABASE"}
 }
 
 // setUp gives a new database its schema. One of an older version is left as it
@@ -115,7 +139,7 @@ func Migrate(ctx context.Context, address string) (err error) {
 		}
 		return s.Close()
 	}
-	db, err := dial(address, 2)
+	db, err := dial(address)
 	if err != nil {
 		return err
 	}
@@ -160,7 +184,8 @@ func (d *database) close() error {
 	if d.clock != nil {
 		d.clock.stop()
 	}
-	return d.writers.Close()
+	d.writers.Close()
+	return nil
 }
 
 // write carries out one transaction, again where another one was in its way or
@@ -211,30 +236,27 @@ func passes(err error, tries int) bool {
 
 // try is one transaction. A job that has begun is finished even if the context
 // ends meanwhile: its caller must know what became of it.
-func (d *database) try(ctx context.Context, do func(*tx) error) (err error) {
+func (d *database) try(ctx context.Context, do func(*tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	ctx = context.WithoutCancel(ctx)
-	begun, err := d.writers.BeginTx(ctx, nil)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryLimit)
+	defer cancel()
+	conn, err := d.writers.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("begin to write: %w", err)
 	}
-	tx := &tx{Tx: begun}
-	if err := guarded(tx, do); err != nil {
-		tx.Rollback() //nolint:errcheck // nothing of it is kept either way
+	defer conn.Release() // one that is still in a transaction is closed by that
+	t := &inDatabase{ctx: ctx, conn: conn.Conn()}
+	if err := guarded(&tx{t}, do); err != nil {
+		t.rollback()
 		return err
 	}
-	var id sql.NullString // none where nothing was written
-	if err := tx.QueryRowContext(ctx, `select pg_current_xact_id_if_assigned()::text`).Scan(&id); err != nil {
-		tx.Rollback() //nolint:errcheck // nothing of it is kept either way
-		return fmt.Errorf("end a write: %w", err)
-	}
-	err = tx.Commit()
-	if err == nil || !isCut(err) || !id.Valid {
+	err = t.commit()
+	if err == nil || !t.asked || !isCut(err) {
 		return err
 	}
-	return d.landed(ctx, id.String, err)
+	return d.landed(ctx, t.id, err)
 }
 
 // landed finds out what became of a commit that was not answered (invariant
@@ -244,7 +266,7 @@ func (d *database) landed(ctx context.Context, id string, cause error) error {
 	defer cancel()
 	for {
 		var status sql.NullString
-		err := d.writers.QueryRowContext(ctx, `select pg_xact_status($1::xid8)`, id).Scan(&status)
+		err := d.writers.QueryRow(ctx, `select pg_xact_status($1::text::xid8)`, id).Scan(&status)
 		switch {
 		case err == nil && status.String == "committed":
 			return nil

@@ -167,7 +167,7 @@ func (u *Update) Unproved(service, operation string) (open bool, err error) {
 // AddRepair writes a new repair of this case.
 func (u *Update) AddRepair(p Repair) (Repair, error) {
 	p.ID, p.CaseID, p.Customer, p.CreatedAt = u.s.ids.New("rep"), u.ID, u.Customer, u.s.now()
-	_, err := u.tx.Exec(`insert into repairs (`+repairColumns+`) values (`+placeholders(12)+`)`, p.ID, p.CaseID, p.Customer, p.Rule, p.RuleVersion, p.State,
+	err := u.tx.Later(`insert into repairs (`+repairColumns+`) values (`+placeholders(12)+`)`, p.ID, p.CaseID, p.Customer, p.Rule, p.RuleVersion, p.State,
 		p.Status, p.StartedBy, p.Reason, string(p.Plan), micros(p.CreatedAt), 0)
 	if err != nil {
 		return p, fmt.Errorf("write the repair: %w", err)
@@ -182,7 +182,7 @@ func (u *Update) SetRepair(id, status string) error {
 	if status != RepairOpen && status != RepairProposed {
 		ended = micros(u.s.now())
 	}
-	if _, err := u.tx.Exec(`update repairs set status = $2, ended_at = $3 where id = $1`, id, status, ended); err != nil {
+	if err := u.tx.Later(`update repairs set status = $2, ended_at = $3 where id = $1`, id, status, ended); err != nil {
 		return fmt.Errorf("write the repair: %w", err)
 	}
 	return nil
@@ -191,7 +191,7 @@ func (u *Update) SetRepair(id, status string) error {
 // Intent writes down what is about to be sent, before the first byte is. The
 // first time it fixes key and bytes for life; afterwards it only counts.
 func (u *Update) Intent(p Step) error {
-	_, err := u.tx.Exec(`insert into steps (`+stepColumns+`) values (`+placeholders(14)+`)
+	err := u.tx.Later(`insert into steps (`+stepColumns+`) values (`+placeholders(14)+`)
 		on conflict (repair, number) do update set sent = steps.sent + 1, sent_at = excluded.sent_at, outcome = 'unsettled', outcome_at = 0`,
 		p.Repair, p.Number, p.Service, p.Operation, p.Key, string(p.Request), micros(u.s.now()), 1, micros(u.s.now()), amend.Unsettled.String(), 0, 0, "", 0)
 	if err != nil {
@@ -202,7 +202,7 @@ func (u *Update) Intent(p Step) error {
 
 // Outcome writes down what became of the last sending of a step.
 func (u *Update) Outcome(p Step) error {
-	_, err := u.tx.Exec(`update steps set outcome = $3, outcome_at = $4, http_status = $5, detail = $6 where repair = $1 and number = $2`,
+	err := u.tx.Later(`update steps set outcome = $3, outcome_at = $4, http_status = $5, detail = $6 where repair = $1 and number = $2`,
 		p.Repair, p.Number, p.Outcome.String(), micros(u.s.now()), p.Status, p.Detail)
 	if err != nil {
 		return fmt.Errorf("write the outcome: %w", err)
@@ -212,7 +212,7 @@ func (u *Update) Outcome(p Step) error {
 
 // Proved writes down that a reading showed a step's effect.
 func (u *Update) Proved(repair string, number int) error {
-	_, err := u.tx.Exec(`update steps set proved_at = $3, outcome = 'done' where repair = $1 and number = $2 and proved_at = 0`, repair, number, micros(u.s.now()))
+	err := u.tx.Later(`update steps set proved_at = $3, outcome = 'done' where repair = $1 and number = $2 and proved_at = 0`, repair, number, micros(u.s.now()))
 	if err != nil {
 		return fmt.Errorf("write the proof: %w", err)
 	}

@@ -72,7 +72,7 @@ func (s *Store) TakeRequest(ctx context.Context, id, result string) error {
 }
 
 func (s *Store) take(tx *tx, id, result string) error {
-	_, err := tx.Exec(`update requests set taken_at = $2, result = $3 where id = $1 and taken_at = 0`, id, micros(s.now()), result)
+	err := tx.Later(`update requests set taken_at = $2, result = $3 where id = $1 and taken_at = 0`, id, micros(s.now()), result)
 	if err != nil {
 		return fmt.Errorf("write the request: %w", err)
 	}

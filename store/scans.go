@@ -133,11 +133,11 @@ func (s *Store) SteerScan(ctx context.Context, id, act, by string) error {
 		ended := int64(0)
 		if move.to == ScanCancelled {
 			ended = micros(s.now())
-			if _, err := tx.Exec(`delete from scan_pages where scan = $1`, id); err != nil {
+			if err := tx.Later(`delete from scan_pages where scan = $1`, id); err != nil {
 				return fmt.Errorf("end the scan: %w", err)
 			}
 		}
-		_, err = tx.Exec(`update scans set status = $2, changed_by = $3, ended_at = $4 where id = $1`, id, move.to, by, ended)
+		err = tx.Later(`update scans set status = $2, changed_by = $3, ended_at = $4 where id = $1`, id, move.to, by, ended)
 		return err
 	})
 }
@@ -151,10 +151,10 @@ func (s *Store) Recover(ctx context.Context) error {
 	}
 	return s.write(ctx, func(tx *tx) error {
 		now := micros(s.now())
-		if _, err := tx.Exec(`update cases set lease_until = 0, fence = fence + 1, wake_at = $1 where ended_at = 0 and lease_until > 0`, now); err != nil {
+		if err := tx.Later(`update cases set lease_until = 0, fence = fence + 1, wake_at = $1 where ended_at = 0 and lease_until > 0`, now); err != nil {
 			return fmt.Errorf("take over cases: %w", err)
 		}
-		if _, err := tx.Exec(`update scan_pages set lease_until = 0, fence = fence + 1 where lease_until > 0`); err != nil {
+		if err := tx.Later(`update scan_pages set lease_until = 0, fence = fence + 1 where lease_until > 0`); err != nil {
 			return fmt.Errorf("take over scans: %w", err)
 		}
 		return nil

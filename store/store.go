@@ -94,7 +94,7 @@ func (s *Store) write(ctx context.Context, do func(*tx) error) error {
 // from.
 func (s *Store) install(ctx context.Context) error {
 	err := s.write(ctx, func(tx *tx) error {
-		_, err := tx.Exec(`insert into installation (id, created_at) select $1, $2 where not exists (select 1 from installation)`, s.ids.New("inst"), micros(s.now()))
+		err := tx.Later(`insert into installation (id, created_at) select $1, $2 where not exists (select 1 from installation)`, s.ids.New("inst"), micros(s.now()))
 		return err
 	})
 	if err != nil {
@@ -132,7 +132,7 @@ func (s *Store) alone(tx *tx, about string) error {
 	if !s.Shared() {
 		return nil
 	}
-	if _, err := tx.Exec(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, about); err != nil {
+	if err := tx.Later(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, about); err != nil {
 		return fmt.Errorf("wait for others: %w", err)
 	}
 	return nil

@@ -6,22 +6,42 @@ import (
 	"sync"
 )
 
-// tx is one transaction.
-type tx struct {
-	*sql.Tx
-	texts *texts // nil where the driver itself remembers what it has prepared
+// tx is one transaction, on either engine.
+type tx struct{ carrier }
+
+// carrier carries out what is said in a transaction.
+type carrier interface {
+	// Exec runs a statement now.
+	Exec(text string, args ...any) (sql.Result, error)
+	// Later runs a statement before the next query or the commit, whichever
+	// comes first, and so without a journey of its own. Its error may come there.
+	Later(text string, args ...any) error
+	// QueryRow runs a query that gives one row.
+	QueryRow(text string, args ...any) row
 }
 
-// Exec runs a statement.
-func (t *tx) Exec(text string, args ...any) (sql.Result, error) {
+// inFile is a transaction on SQLite, where no statement travels.
+type inFile struct {
+	*sql.Tx
+	texts *texts
+}
+
+// Exec is part of carrier.
+func (t inFile) Exec(text string, args ...any) (sql.Result, error) {
 	if s := t.texts.find(text); s != nil {
 		return t.Stmt(s).Exec(args...)
 	}
 	return t.Tx.Exec(text, args...)
 }
 
-// QueryRow runs a query that gives one row.
-func (t *tx) QueryRow(text string, args ...any) *sql.Row {
+// Later is part of carrier.
+func (t inFile) Later(text string, args ...any) error {
+	_, err := t.Exec(text, args...)
+	return err
+}
+
+// QueryRow is part of carrier.
+func (t inFile) QueryRow(text string, args ...any) row {
 	if s := t.texts.find(text); s != nil {
 		return t.Stmt(s).QueryRow(args...)
 	}
@@ -45,9 +65,6 @@ func newTexts(db *sql.DB) *texts { return &texts{db: db, prepared: map[string]*s
 
 // find gives the prepared statement, and nil where there is none yet.
 func (t *texts) find(text string) *sql.Stmt {
-	if t == nil {
-		return nil
-	}
 	t.mu.RLock()
 	found := t.prepared[text]
 	t.mu.RUnlock()

@@ -131,15 +131,12 @@ func (u *Update) End(by string) {
 func (u *Update) save() error {
 	c := u.Case
 	c.UpdatedAt = u.s.now()
-	done, err := u.tx.Exec(`update cases set status = $3, state = $4, since = $5, looks = $6, rule = $7, attempts = $8, reason = $9, why = $10, next = $11,
+	err := u.tx.Later(`update cases set status = $3, state = $4, since = $5, looks = $6, rule = $7, attempts = $8, reason = $9, why = $10, next = $11,
 			updated_at = $12, ended_at = $13, ended_by = $14, wake_at = $15, due_at = $16, incident = $17, lease_until = $18, version = version + 1
 		where id = $1 and fence = $2`, c.ID, c.Fence, string(c.Status), c.State, micros(c.Since), c.Looks, c.Rule, c.Attempts, c.Reason, c.Why, c.Next,
 		micros(c.UpdatedAt), micros(c.EndedAt), c.EndedBy, micros(c.WakeAt), micros(c.DueAt), c.Incident, micros(c.leaseTo))
 	if err != nil {
 		return fmt.Errorf("write the case: %w", err)
-	}
-	if n, err := done.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(ErrLost, err)
 	}
 	return nil
 }
@@ -160,7 +157,7 @@ func (u *Update) Note(kind, actor, text string) error {
 }
 
 func (s *Store) note(tx *tx, e Entry) error {
-	_, err := tx.Exec(`insert into timeline (id, at, customer, case_id, kind, actor, text) values ($1, $2, $3, $4, $5, $6, $7)`,
+	err := tx.Later(`insert into timeline (id, at, customer, case_id, kind, actor, text) values ($1, $2, $3, $4, $5, $6, $7)`,
 		s.ids.New("note"), micros(s.now()), e.Customer, e.CaseID, e.Kind, e.Actor, e.Text)
 	if err != nil {
 		return fmt.Errorf("write the timeline: %w", err)

@@ -116,7 +116,7 @@ func (w *writer) commit(group []*job) {
 		fail(group, fmt.Errorf("begin to write: %w", err))
 		return
 	}
-	tx := &tx{begun, w.known}
+	tx := &tx{inFile{begun, w.known}}
 	whole := true
 	for _, j := range group {
 		if !whole {
@@ -125,7 +125,7 @@ func (w *writer) commit(group []*job) {
 		}
 		whole = w.one(tx, j)
 	}
-	err = tx.Commit()
+	err = begun.Commit()
 	w.say(err)
 	if err != nil {
 		fail(group, fmt.Errorf("commit: %w", err))

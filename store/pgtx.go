@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// inDatabase is a transaction on PostgreSQL. What needs no answer travels with
+// what does, so that a transaction of ten statements takes three journeys.
+type inDatabase struct {
+	ctx   context.Context
+	conn  *pgx.Conn
+	begun bool
+	batch pgx.Batch // what hasn't been sent
+	id    string    // of the transaction
+	asked bool      // a commit was sent
+}
+
+// begin puts the start of the transaction before what is sent first, and asks
+// for its identity: a commit that isn't answered is looked up by it.
+func (t *inDatabase) begin() {
+	if t.begun {
+		return
+	}
+	t.begun = true
+	waiting := t.batch.QueuedQueries
+	t.batch = pgx.Batch{}
+	t.batch.Queue(`begin`)
+	t.batch.Queue(`select pg_current_xact_id()::text`).QueryRow(func(r pgx.Row) error { return r.Scan(&t.id) })
+	t.batch.QueuedQueries = append(t.batch.QueuedQueries, waiting...)
+}
+
+// flush sends what waits. The first error is that of the whole transaction.
+func (t *inDatabase) flush() error {
+	t.begin()
+	batch := t.batch
+	t.batch = pgx.Batch{}
+	if batch.Len() == 0 {
+		return nil
+	}
+	return t.conn.SendBatch(t.ctx, &batch).Close()
+}
+
+// Later is part of carrier.
+func (t *inDatabase) Later(text string, args ...any) error {
+	t.batch.Queue(text, args...)
+	if t.batch.Len() < batchLimit {
+		return nil
+	}
+	return t.flush()
+}
+
+// batchLimit bounds what waits: a copy of a store is one transaction, too.
+const batchLimit = 500
+
+// Exec is part of carrier.
+func (t *inDatabase) Exec(text string, args ...any) (sql.Result, error) {
+	var rows int64
+	t.batch.Queue(text, args...).Exec(func(tag pgconn.CommandTag) error { rows = tag.RowsAffected(); return nil })
+	if err := t.flush(); err != nil {
+		return nil, err
+	}
+	return driver.RowsAffected(rows), nil
+}
+
+// QueryRow is part of carrier.
+func (t *inDatabase) QueryRow(text string, args ...any) row { return &asked{t, text, args} }
+
+// asked is a query that is sent when its row is scanned.
+type asked struct {
+	t    *inDatabase
+	text string
+	args []any
+}
+
+// Scan is part of row.
+func (a *asked) Scan(to ...any) error {
+	missing := false
+	a.t.batch.Queue(a.text, a.args...).QueryRow(func(r pgx.Row) error {
+		err := r.Scan(to...)
+		if errors.Is(err, sql.ErrNoRows) {
+			missing = true // not an error of the transaction
+			return nil
+		}
+		return err
+	})
+	if err := a.t.flush(); err != nil {
+		return err
+	}
+	if missing {
+		return sql.ErrNoRows
+	}
+	return nil
+}
+
+// commit sends the rest. The identity is known before: a commit whose answer is
+// lost could not be looked up without.
+func (t *inDatabase) commit() error {
+	if !t.begun {
+		if t.batch.Len() == 0 {
+			return nil
+		}
+		waiting := t.batch
+		t.batch = pgx.Batch{}
+		if err := t.flush(); err != nil {
+			return fmt.Errorf("begin to write: %w", err)
+		}
+		t.batch = waiting
+	}
+	t.batch.Queue(`commit`)
+	t.asked = true
+	err := t.flush()
+	if err != nil && !isCut(err) {
+		t.rollback()
+	}
+	return err
+}
+
+func (t *inDatabase) rollback() {
+	if t.begun && !t.conn.IsClosed() {
+		t.conn.Exec(t.ctx, `rollback`) //nolint:errcheck // nothing of it is kept either way
+	}
+}
