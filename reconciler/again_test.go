@@ -45,11 +45,13 @@ func noAnswer(seen *[]connectors.Request) func(connectors.Connector) connectors.
 
 // I8: what may have happened and must never be repeated isn't sent again when
 // the customer leaves the state and comes back.
-func TestI8NeverIsNotForgotten(t *testing.T) {
+func TestI8NeverIsNotForgotten(t *testing.T) { onEach(t, testI8NeverIsNotForgotten) }
+
+func testI8NeverIsNotForgotten(t *testing.T, o options) {
 	t.Parallel()
 	var sent []connectors.Request
 	frozen := &ice{}
-	w := setup(t, options{
+	w := setup(t, options{postgres: o.postgres,
 		yaml: func(s string) string {
 			return strings.Replace(s, `order: {post: /cards, body: {customer: "{id}"}, repeat: {key: header Idempotency-Key, window: 24h}`, `order: {post: /cards, body: {customer: "{id}"}, repeat: never`, 1)
 		},
@@ -74,11 +76,13 @@ func TestI8NeverIsNotForgotten(t *testing.T) {
 }
 
 // I5: a repair that was dropped unsettled is not begun again with another key.
-func TestI5NoSecondKeyAfterMovingAway(t *testing.T) {
+func TestI5NoSecondKeyAfterMovingAway(t *testing.T) { onEach(t, testI5NoSecondKeyAfterMovingAway) }
+
+func testI5NoSecondKeyAfterMovingAway(t *testing.T, o options) {
 	t.Parallel()
 	var sent []connectors.Request
 	frozen := &ice{}
-	w := setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": frozen.wrap, "cards": noAnswer(&sent)}})
+	w := setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": frozen.wrap, "cards": noAnswer(&sent)}})
 	w.scan()
 	customer := w.planted("card_missing")
 	w.healUntil(customer, "verifying")
@@ -106,13 +110,17 @@ func shut(s string) string {
 // I12, I17: the second step isn't sent where the customer has become somebody
 // else in between.
 func TestI12NextStepNeedsTheSameCustomer(t *testing.T) {
+	onEach(t, testI12NextStepNeedsTheSameCustomer)
+}
+
+func testI12NextStepNeedsTheSameCustomer(t *testing.T, o options) {
 	t.Parallel()
 	frozen := &ice{}
 	blocks := sending(func(_ context.Context, _ connectors.Request, next func() connectors.Answer) connectors.Answer {
 		defer frozen.on.Store(true)
 		return next()
 	})
-	w := setup(t, options{yaml: shut, wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": frozen.wrap, "cards": blocks}})
+	w := setup(t, options{postgres: o.postgres, yaml: shut, wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": frozen.wrap, "cards": blocks}})
 	w.scan()
 	customer := w.planted("active")
 	w.ask(customer, "shut", w.fingerprint(customer, "shut"))
@@ -124,7 +132,9 @@ func TestI12NextStepNeedsTheSameCustomer(t *testing.T) {
 }
 
 // I17: the second step isn't sent where the rule was taken away in between.
-func TestI17NextStepNeedsItsRule(t *testing.T) {
+func TestI17NextStepNeedsItsRule(t *testing.T) { onEach(t, testI17NextStepNeedsItsRule) }
+
+func testI17NextStepNeedsItsRule(t *testing.T, o options) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -132,7 +142,7 @@ func TestI17NextStepNeedsItsRule(t *testing.T) {
 		defer stop()
 		return next()
 	})
-	w := setup(t, options{yaml: shut, wrap: map[string]func(connectors.Connector) connectors.Connector{"cards": blocks}})
+	w := setup(t, options{postgres: o.postgres, yaml: shut, wrap: map[string]func(connectors.Connector) connectors.Connector{"cards": blocks}})
 	w.scan()
 	customer := w.planted("active")
 	w.ask(customer, "shut", w.fingerprint(customer, "shut"))
@@ -145,9 +155,11 @@ func TestI17NextStepNeedsItsRule(t *testing.T) {
 }
 
 // A wish that nobody carried out in time isn't carried out weeks later.
-func TestOldWishIsRefused(t *testing.T) {
+func TestOldWishIsRefused(t *testing.T) { onEach(t, testOldWishIsRefused) }
+
+func testOldWishIsRefused(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{})
+	w := setup(t, o)
 	w.scan()
 	customer := w.planted("active")
 	asked := w.ask(customer, "reissue-card", w.fingerprint(customer, "reissue-card"))
@@ -159,9 +171,11 @@ func TestOldWishIsRefused(t *testing.T) {
 
 // A brake lets go also where a service went down meanwhile, and everybody left
 // the state without a repair.
-func TestBrakeLetsGoAfterAnOutage(t *testing.T) {
+func TestBrakeLetsGoAfterAnOutage(t *testing.T) { onEach(t, testBrakeLetsGoAfterAnOutage) }
+
+func testBrakeLetsGoAfterAnOutage(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{customers: 80})
+	w := setup(t, options{postgres: o.postgres, customers: 80})
 	w.scan()
 	active := w.allPlanted("active")[:25]
 	for _, customer := range active {
@@ -192,9 +206,11 @@ func TestBrakeLetsGoAfterAnOutage(t *testing.T) {
 }
 
 // A sensitive argument that isn't a text can be sent, and is hidden whole.
-func TestSensitiveNumber(t *testing.T) {
+func TestSensitiveNumber(t *testing.T) { onEach(t, testSensitiveNumber) }
+
+func testSensitiveNumber(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{yaml: func(s string) string {
+	w := setup(t, options{postgres: o.postgres, yaml: func(s string) string {
 		s = strings.Replace(s, "balance:  {type: int, path: item.balance.amount, scale: 2}", "balance:  {type: int, path: item.balance.amount, scale: 2, sensitive: true}", 1)
 		s = strings.Replace(s, `body: {email: "{email}"}, with: {email: string}, repeat: safe`, `body: {email: "{email}"}, query: {n: "{n}"}, with: {email: string, n: int}, repeat: safe`, 1)
 		return strings.Replace(s, `{billing.set_email: {email: "{identity.email}"}}`, `{billing.set_email: {email: "{identity.email}", n: "{ledger.balance}"}}`, 1)
@@ -212,9 +228,11 @@ func TestSensitiveNumber(t *testing.T) {
 }
 
 // What can't be computed is said without the values that it was computed from.
-func TestPlanErrorsQuoteNothing(t *testing.T) {
+func TestPlanErrorsQuoteNothing(t *testing.T) { onEach(t, testPlanErrorsQuoteNothing) }
+
+func testPlanErrorsQuoteNothing(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{yaml: func(s string) string {
+	w := setup(t, options{postgres: o.postgres, yaml: func(s string) string {
 		s = strings.Replace(s, `body: {email: "{email}"}, with: {email: string}, repeat: safe`, `body: {email: "{email}", n: "{n}"}, with: {email: string, n: int}, repeat: safe`, 1)
 		return strings.Replace(s, `{billing.set_email: {email: "{identity.email}"}}`, `{billing.set_email: {email: "{identity.email}", n: "{ {\"x\": 1}[identity.email] }"}}`, 1)
 	}})

@@ -49,9 +49,11 @@ func (w *world) result(id string) string {
 }
 
 // TestStart takes a rule in a person's name.
-func TestStart(t *testing.T) {
+func TestStart(t *testing.T) { onEach(t, testStart) }
+
+func testStart(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{customers: 100})
+	w := setup(t, options{postgres: o.postgres, customers: 100})
 	w.scan()
 	active := w.allPlanted("active")
 
@@ -152,9 +154,11 @@ func TestStart(t *testing.T) {
 }
 
 // TestLook looks because a person asked.
-func TestLook(t *testing.T) {
+func TestLook(t *testing.T) { onEach(t, testLook) }
+
+func testLook(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{})
+	w := setup(t, o)
 	look := func(customer string) string {
 		id := w.store.NewID("ask")
 		_, err := w.store.Ask(t.Context(), store.Request{ID: id, Customer: customer, Kind: store.AskLook, Actor: "ada"})

@@ -20,7 +20,9 @@ import (
 // TestRestart stops the process at the two sides of an effect, politely and not,
 // and begins another on the same store: it goes on at the step where the first
 // stopped, with the same key.
-func TestRestart(t *testing.T) {
+func TestRestart(t *testing.T) { onEach(t, testRestart) }
+
+func testRestart(t *testing.T, o options) {
 	t.Parallel()
 	type stop func(cancel context.CancelFunc)
 	polite := func(cancel context.CancelFunc) { cancel() }
@@ -40,7 +42,7 @@ func TestRestart(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var keys []string
-			w := setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{
+			w := setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{
 				"ledger": sending(func(_ context.Context, r connectors.Request, next func() connectors.Answer) (answer connectors.Answer) {
 					keys = append(keys, r.Header["Idempotency-Key"])
 					if len(keys) > 1 {
@@ -81,9 +83,11 @@ func TestRestart(t *testing.T) {
 
 // TestI10OneHolder: while somebody holds the lease nobody else acts, and when it
 // ends they do.
-func TestI10OneHolder(t *testing.T) {
+func TestI10OneHolder(t *testing.T) { onEach(t, testI10OneHolder) }
+
+func testI10OneHolder(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{})
+	w := setup(t, o)
 	w.scan()
 	customer := w.planted("rejected_with_card")
 	dead, claimed, err := w.store.Claim(t.Context(), customer, time.Minute)
@@ -106,7 +110,9 @@ func TestI10OneHolder(t *testing.T) {
 
 // TestI11StaleHolderWritesNothing: somebody else takes over while a call is in
 // flight.
-func TestI11StaleHolderWritesNothing(t *testing.T) {
+func TestI11StaleHolderWritesNothing(t *testing.T) { onEach(t, testI11StaleHolderWritesNothing) }
+
+func testI11StaleHolderWritesNothing(t *testing.T, o options) {
 	t.Parallel()
 	var w *world
 	var once sync.Once
@@ -122,7 +128,7 @@ func TestI11StaleHolderWritesNothing(t *testing.T) {
 		})
 		return answer
 	}
-	w = setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"cards": sending(slow)}})
+	w = setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{"cards": sending(slow)}})
 	w.scan()
 	customer = w.planted("rejected_with_card")
 	w.heal(customer)
@@ -133,9 +139,11 @@ func TestI11StaleHolderWritesNothing(t *testing.T) {
 }
 
 // TestTwoEnginesOneCustomer: whoever comes second leaves it to the first.
-func TestTwoEnginesOneCustomer(t *testing.T) {
+func TestTwoEnginesOneCustomer(t *testing.T) { onEach(t, testTwoEnginesOneCustomer) }
+
+func testTwoEnginesOneCustomer(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{customers: 200})
+	w := setup(t, options{postgres: o.postgres, customers: 200})
 	w.scan()
 	w.clock.pass(time.Minute)
 	other := w.another()
@@ -174,10 +182,12 @@ func (p panicking) One(ctx context.Context, id string) (amend.Record, error) {
 }
 
 // TestPanic: a connector that panics costs its own customer alone.
-func TestPanic(t *testing.T) {
+func TestPanic(t *testing.T) { onEach(t, testPanic) }
+
+func testPanic(t *testing.T, o options) {
 	t.Parallel()
 	customer := ""
-	w := setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": func(c connectors.Connector) connectors.Connector {
+	w := setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": func(c connectors.Connector) connectors.Connector {
 		return connectors.Guard(panicking{c, &customer}, connectors.GuardOptions{})
 	}}})
 	w.scan()
@@ -200,9 +210,11 @@ func TestPanic(t *testing.T) {
 }
 
 // TestClockPutBack: what waits goes on, and nothing is sent twice.
-func TestClockPutBack(t *testing.T) {
+func TestClockPutBack(t *testing.T) { onEach(t, testClockPutBack) }
+
+func testClockPutBack(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{})
+	w := setup(t, o)
 	w.scan()
 	customer := w.planted("ledger_missing")
 	w.fault("ledger", bank.Fault{LostRate: 1, Only: bank.OnlyOperations})

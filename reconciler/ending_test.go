@@ -33,7 +33,8 @@ var (
 // written together or not at all.
 func TestEscalatedWithItsMessage(t *testing.T) {
 	t.Parallel()
-	w := setup(t, options{})
+	o := options{}
+	w := setup(t, o)
 	w.scan()
 	customer := w.planted("orphaned")
 	db, err := sql.Open("sqlite", "file:"+w.path)
@@ -54,9 +55,11 @@ func TestEscalatedWithItsMessage(t *testing.T) {
 
 // TestHealedResolvesItsIncident: what people were told is put right, whoever
 // mended it.
-func TestHealedResolvesItsIncident(t *testing.T) {
+func TestHealedResolvesItsIncident(t *testing.T) { onEach(t, testHealedResolvesItsIncident) }
+
+func testHealedResolvesItsIncident(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"cards": answers(no)}})
+	w := setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{"cards": answers(no)}})
 	w.scan()
 	customer := w.planted("card_blocked")
 	c := w.healOn(customer)
@@ -80,9 +83,11 @@ func TestHealedResolvesItsIncident(t *testing.T) {
 }
 
 // TestReconsider: an escalated customer whose state changes goes on.
-func TestReconsider(t *testing.T) {
+func TestReconsider(t *testing.T) { onEach(t, testReconsider) }
+
+func testReconsider(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": answers(no)}})
+	w := setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": answers(no)}})
 	w.scan()
 	customer := w.planted("email_differs")
 	first := w.healOn(customer)
@@ -103,9 +108,11 @@ func TestReconsider(t *testing.T) {
 }
 
 // TestRelapse opens a new case that is linked to the old one.
-func TestRelapse(t *testing.T) {
+func TestRelapse(t *testing.T) { onEach(t, testRelapse) }
+
+func testRelapse(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{})
+	w := setup(t, o)
 	w.scan()
 	customer := w.planted("card_missing")
 	first := w.healOn(customer)
@@ -122,9 +129,11 @@ func TestRelapse(t *testing.T) {
 
 // TestEscalatedAgain: a person tries, it fails in another way, and the message
 // says the new one.
-func TestEscalatedAgain(t *testing.T) {
+func TestEscalatedAgain(t *testing.T) { onEach(t, testEscalatedAgain) }
+
+func testEscalatedAgain(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": answers(no, yes)}})
+	w := setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": answers(no, yes)}})
 	w.scan()
 	customer := w.planted("email_differs")
 	first := w.healOn(customer)
@@ -143,9 +152,11 @@ func TestEscalatedAgain(t *testing.T) {
 
 // TestAPersonsAttemptsAreTheirOwn: what amend tried before doesn't shorten what
 // a person starts.
-func TestAPersonsAttemptsAreTheirOwn(t *testing.T) {
+func TestAPersonsAttemptsAreTheirOwn(t *testing.T) { onEach(t, testAPersonsAttemptsAreTheirOwn) }
+
+func testAPersonsAttemptsAreTheirOwn(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": answers(yes)}})
+	w := setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": answers(yes)}})
 	w.scan()
 	customer := w.planted("email_differs")
 	first := w.healOn(customer)
@@ -188,7 +199,9 @@ func (g gone) hide(id string, r amend.Record) amend.Record {
 
 // TestNobody: who is gone is no case any more, also in the middle of a repair
 // and where people have it.
-func TestNobody(t *testing.T) {
+func TestNobody(t *testing.T) { onEach(t, testNobody) }
+
+func testNobody(t *testing.T, o options) {
 	t.Parallel()
 	hidden := ""
 	wrap := func(c connectors.Connector) connectors.Connector { return gone{c, &hidden} }
@@ -196,7 +209,7 @@ func TestNobody(t *testing.T) {
 	unknown := func(c connectors.Connector) connectors.Connector {
 		return gone{answers(connectors.Answer{Outcome: amend.Unsettled})(c), &hidden}
 	}
-	w := setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"identity": wrap, "ledger": unknown, "cards": refuse, "billing": wrap, "compliance": wrap}})
+	w := setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{"identity": wrap, "ledger": unknown, "cards": refuse, "billing": wrap, "compliance": wrap}})
 	w.scan()
 	t.Run("Escalated", func(t *testing.T) {
 		customer := w.planted("card_missing")

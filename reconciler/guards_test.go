@@ -28,9 +28,11 @@ func (w *world) brakes() []store.Incident {
 }
 
 // TestI3MassChangeStopsTheRule blocks more cards at once than can be right.
-func TestI3MassChangeStopsTheRule(t *testing.T) {
+func TestI3MassChangeStopsTheRule(t *testing.T) { onEach(t, testI3MassChangeStopsTheRule) }
+
+func testI3MassChangeStopsTheRule(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{customers: 80})
+	w := setup(t, options{postgres: o.postgres, customers: 80})
 	w.scan()
 	active := w.allPlanted("active")[:25]
 	for _, customer := range active {
@@ -75,9 +77,11 @@ func TestI3MassChangeStopsTheRule(t *testing.T) {
 }
 
 // TestFirstPass: nothing is repaired before every customer was looked at once.
-func TestFirstPass(t *testing.T) {
+func TestFirstPass(t *testing.T) { onEach(t, testFirstPass) }
+
+func testFirstPass(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{})
+	w := setup(t, o)
 	customer := w.planted("rejected_with_card")
 	_, err := w.store.Sight(t.Context(), []store.Sighting{{Customer: customer, State: "rejected_with_card", Wake: w.clock.Now()}})
 	require.NoError(t, err)
@@ -91,9 +95,11 @@ func TestFirstPass(t *testing.T) {
 
 // TestSettle: nothing acts before it has been so for long enough, over two
 // looks.
-func TestSettle(t *testing.T) {
+func TestSettle(t *testing.T) { onEach(t, testSettle) }
+
+func testSettle(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{})
+	w := setup(t, o)
 	w.scan()
 	customer := w.planted("ledger_missing")
 	w.heal(customer)
@@ -107,12 +113,14 @@ func TestSettle(t *testing.T) {
 }
 
 // TestWindow: in a standing pause nothing is sent, also not once more.
-func TestWindow(t *testing.T) {
+func TestWindow(t *testing.T) { onEach(t, testWindow) }
+
+func testWindow(t *testing.T, o options) {
 	t.Parallel()
 	pause := func(s string) string {
 		return s + "\npause:\n  - {cron: \"* * * * *\", zone: UTC, for: 1h, why: weekly settlement}\n"
 	}
-	w := setup(t, options{})
+	w := setup(t, o)
 	w.scan()
 	begun, other := w.planted("ledger_missing"), w.planted("rejected_with_card")
 	w.fault("ledger", bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations})
@@ -132,11 +140,13 @@ func TestWindow(t *testing.T) {
 }
 
 // TestRates hold for all customers of a rule together.
-func TestRates(t *testing.T) {
+func TestRates(t *testing.T) { onEach(t, testRates) }
+
+func testRates(t *testing.T, o options) {
 	t.Parallel()
 	t.Run("PerHour", func(t *testing.T) {
 		t.Parallel()
-		w := setup(t, options{yaml: func(s string) string { return strings.Replace(s, "per_hour: 500", "per_hour: 1", 1) }})
+		w := setup(t, options{postgres: o.postgres, yaml: func(s string) string { return strings.Replace(s, "per_hour: 500", "per_hour: 1", 1) }})
 		w.scan()
 		w.clock.pass(time.Second)
 		all := w.allPlanted("ledger_missing")
@@ -153,7 +163,7 @@ func TestRates(t *testing.T) {
 	})
 	t.Run("AtOnce", func(t *testing.T) {
 		t.Parallel()
-		w := setup(t, options{yaml: func(s string) string { return strings.Replace(s, "at_once: 8, share", "at_once: 1, share", 1) }})
+		w := setup(t, options{postgres: o.postgres, yaml: func(s string) string { return strings.Replace(s, "at_once: 8, share", "at_once: 1, share", 1) }})
 		w.scan()
 		all := w.allPlanted("ledger_missing")
 		w.fault("ledger", bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations})

@@ -20,9 +20,11 @@ import (
 )
 
 // TestHeal holds how each state of the bank ends, by the bank's own truth.
-func TestHeal(t *testing.T) {
+func TestHeal(t *testing.T) { onEach(t, testHeal) }
+
+func testHeal(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{customers: 400})
+	w := setup(t, options{postgres: o.postgres, customers: 400})
 	w.scan()
 	for _, c := range []struct {
 		state  string
@@ -61,7 +63,9 @@ func TestHeal(t *testing.T) {
 
 // TestI1UnseenIsNeverAbsent takes each service away in turn: nothing is sent
 // that rests on it, and what was held back goes on when it is there again.
-func TestI1UnseenIsNeverAbsent(t *testing.T) {
+func TestI1UnseenIsNeverAbsent(t *testing.T) { onEach(t, testI1UnseenIsNeverAbsent) }
+
+func testI1UnseenIsNeverAbsent(t *testing.T, o options) {
 	t.Parallel()
 	for _, c := range []struct{ service, outage, state string }{
 		{"identity", bank.OutageUnavailable, "ledger_missing"}, {"identity", bank.OutageCut, "email_differs"},
@@ -70,7 +74,7 @@ func TestI1UnseenIsNeverAbsent(t *testing.T) {
 	} {
 		t.Run(c.service+"/"+c.outage, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t, options{})
+			w := setup(t, o)
 			customer := w.planted(c.state)
 			w.scan()
 			w.fault(c.service, bank.Fault{Outage: c.outage})
@@ -95,7 +99,9 @@ func TestI1UnseenIsNeverAbsent(t *testing.T) {
 }
 
 // TestI4IntentBeforeTheWire finds the step in the store before every sending.
-func TestI4IntentBeforeTheWire(t *testing.T) {
+func TestI4IntentBeforeTheWire(t *testing.T) { onEach(t, testI4IntentBeforeTheWire) }
+
+func testI4IntentBeforeTheWire(t *testing.T, o options) {
 	t.Parallel()
 	var w *world
 	var mu sync.Mutex
@@ -128,7 +134,7 @@ func TestI4IntentBeforeTheWire(t *testing.T) {
 		require.Equal(t, r, stored, "what goes over the wire is what is stored")
 		return next()
 	}
-	w = setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": sending(check)}})
+	w = setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": sending(check)}})
 	w.scan()
 	for _, customer := range w.allPlanted("ledger_missing") {
 		w.healOn(customer)
@@ -139,13 +145,17 @@ func TestI4IntentBeforeTheWire(t *testing.T) {
 
 // TestI12NextStepAfterTheLastIsProved takes a rule of two steps.
 func TestI12NextStepAfterTheLastIsProved(t *testing.T) {
+	onEach(t, testI12NextStepAfterTheLastIsProved)
+}
+
+func testI12NextStepAfterTheLastIsProved(t *testing.T, o options) {
 	t.Parallel()
 	two := func(s string) string {
 		return strings.Replace(s, "do: [{cards.block: {}}]\n    mode: manual", "do: [{billing.cancel: {}}, {cards.block: {}}]\n    mode: manual", 1)
 	}
 	t.Run("InOrder", func(t *testing.T) {
 		t.Parallel()
-		w := setup(t, options{yaml: two})
+		w := setup(t, options{postgres: o.postgres, yaml: two})
 		w.scan()
 		customer := w.planted("active")
 		w.ask(customer, "reissue-card", "")
@@ -159,7 +169,7 @@ func TestI12NextStepAfterTheLastIsProved(t *testing.T) {
 	})
 	t.Run("NotWhileTheFirstIsUnknown", func(t *testing.T) {
 		t.Parallel()
-		w := setup(t, options{yaml: two})
+		w := setup(t, options{postgres: o.postgres, yaml: two})
 		w.scan()
 		w.fault("billing", bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations})
 		customer := w.planted("active")
@@ -177,7 +187,7 @@ func TestI12NextStepAfterTheLastIsProved(t *testing.T) {
 			defer w.fault("identity", bank.Fault{Outage: bank.OutageUnavailable})
 			return next()
 		}
-		w = setup(t, options{yaml: two, wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": sending(out)}})
+		w = setup(t, options{postgres: o.postgres, yaml: two, wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": sending(out)}})
 		w.scan()
 		customer := w.planted("active")
 		w.ask(customer, "reissue-card", "")
@@ -194,14 +204,16 @@ func TestI12NextStepAfterTheLastIsProved(t *testing.T) {
 }
 
 // TestI13HealedMeansReadAgain has a service that says yes and does nothing.
-func TestI13HealedMeansReadAgain(t *testing.T) {
+func TestI13HealedMeansReadAgain(t *testing.T) { onEach(t, testI13HealedMeansReadAgain) }
+
+func testI13HealedMeansReadAgain(t *testing.T, o options) {
 	t.Parallel()
 	lies := 0
 	lie := func(context.Context, connectors.Request, func() connectors.Answer) connectors.Answer {
 		lies++
 		return connectors.Answer{Outcome: amend.Done, Status: http.StatusOK}
 	}
-	w := setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": sending(lie), "cards": sending(lie)}})
+	w := setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": sending(lie), "cards": sending(lie)}})
 	w.scan()
 	for _, state := range []string{"ledger_missing", "card_missing"} {
 		lies = 0
@@ -227,7 +239,9 @@ func TestI13HealedMeansReadAgain(t *testing.T) {
 }
 
 // TestI18OthersWin changes the account between plan and sending.
-func TestI18OthersWin(t *testing.T) {
+func TestI18OthersWin(t *testing.T) { onEach(t, testI18OthersWin) }
+
+func testI18OthersWin(t *testing.T, o options) {
 	t.Parallel()
 	var w *world
 	changes := 0
@@ -239,7 +253,7 @@ func TestI18OthersWin(t *testing.T) {
 		}
 		return next()
 	}
-	w = setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": sending(human)},
+	w = setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": sending(human)},
 		yaml: func(s string) string {
 			return strings.Replace(s, "mode: approve\n    approvers: 2 ", "mode: auto\n    approvers: 2 ", 1)
 		}})
@@ -274,9 +288,11 @@ func (w *world) human(method, service, path, body, key string) {
 }
 
 // TestWhoeverMovesByThemselves goes on from where they are.
-func TestWhoeverMovesByThemselves(t *testing.T) {
+func TestWhoeverMovesByThemselves(t *testing.T) { onEach(t, testWhoeverMovesByThemselves) }
+
+func testWhoeverMovesByThemselves(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{})
+	w := setup(t, o)
 	w.scan()
 	customer := w.planted("ledger_missing")
 	w.heal(customer) // settling

@@ -25,6 +25,7 @@ import (
 func twoServices(t *testing.T, crm, shop *memory) *world {
 	t.Helper()
 	w := &world{T: t, clock: &clock{now: time.Now()}, path: filepath.Join(t.TempDir(), "amend.db")}
+	w.address = "sqlite:" + w.path
 	crm.now, shop.now = w.clock, w.clock
 	w.cfg = load(t, memoryConfiguration, nil, w.clock, options{kinds: []connectors.Kind{inMemory(map[string]*memory{"crm": crm, "shop": shop})}})
 	w.open()

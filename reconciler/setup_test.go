@@ -18,6 +18,7 @@ import (
 	"amend/connectors"
 	"amend/connectors/http"
 	"amend/connectors/sql"
+	"amend/internal/testpg"
 	"amend/lifecycle"
 	"amend/queue"
 	"amend/reconciler"
@@ -58,6 +59,7 @@ func (c *clock) passTo(at time.Time) {
 
 // options change the bank, the configuration, or what stands between.
 type options struct {
+	postgres  bool // the store is there, and not in a file
 	customers int
 	bank      func(*bank.Options)
 	yaml      func(string) string
@@ -75,13 +77,27 @@ type world struct {
 	clock   *clock
 	cfg     *config.Config
 	path    string
+	address string // of the store
 	store   *store.Store
 	engine  *reconciler.Engine
+}
+
+// onEach runs a test with the store in a file, and in PostgreSQL.
+func onEach(t *testing.T, test func(t *testing.T, o options)) {
+	t.Helper()
+	t.Parallel()
+	for name, o := range map[string]options{"sqlite": {}, "postgres": {postgres: true}} {
+		t.Run(name, func(t *testing.T) { test(t, o) })
+	}
 }
 
 func setup(t *testing.T, o options) *world {
 	t.Helper()
 	w := &world{T: t, options: o, clock: &clock{now: time.Now()}, path: filepath.Join(t.TempDir(), "amend.db")}
+	w.address = "sqlite:" + w.path
+	if o.postgres {
+		w.address = testpg.New(t)
+	}
 	b := bank.Options{Customers: max(60, o.customers), Seed: 11, Now: w.clock.Now, CardDelay: 300 * time.Millisecond}
 	if o.bank != nil {
 		o.bank(&b)
@@ -127,7 +143,7 @@ func load(t *testing.T, text string, env map[string]string, c *clock, o options)
 func (w *world) open() {
 	w.Helper()
 	var err error
-	w.store, err = store.Open(w.Context(), "sqlite:"+w.path, store.Options{Now: w.clock.Now, Log: slog.New(slog.DiscardHandler)})
+	w.store, err = store.Open(w.Context(), w.address, store.Options{Now: w.clock.Now, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(w, err)
 	w.engine = w.another()
 }
@@ -145,6 +161,9 @@ func (w *world) restart() {
 	w.open()
 	require.NoError(w, w.store.LockWorker())
 	require.NoError(w, w.store.Recover(w.Context()))
+	if w.store.Shared() {
+		w.clock.pass(20 * time.Second) // nobody can know but by the lease that its holder is gone
+	}
 }
 
 // reload runs the engine with another configuration.

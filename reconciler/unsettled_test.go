@@ -28,9 +28,11 @@ func (w *world) sendings(customer string, operation bank.Operation) []bank.Entry
 }
 
 // TestI8LostAnswers: the effect is found by reading, and nothing is sent twice.
-func TestI8LostAnswers(t *testing.T) {
+func TestI8LostAnswers(t *testing.T) { onEach(t, testI8LostAnswers) }
+
+func testI8LostAnswers(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{customers: 400})
+	w := setup(t, options{postgres: o.postgres, customers: 400})
 	w.scan()
 	for _, c := range []struct {
 		service, state string
@@ -53,7 +55,9 @@ func TestI8LostAnswers(t *testing.T) {
 
 // TestI5I6SameKeySameBytes: what failed before its effect is sent again, after
 // a backoff, and nothing about it changes.
-func TestI5I6SameKeySameBytes(t *testing.T) {
+func TestI5I6SameKeySameBytes(t *testing.T) { onEach(t, testI5I6SameKeySameBytes) }
+
+func testI5I6SameKeySameBytes(t *testing.T, o options) {
 	t.Parallel()
 	short := func(s string) string { return strings.ReplaceAll(s, "timeout: 2s", "timeout: 100ms") }
 	for name, fault := range map[string]bank.Fault{
@@ -64,7 +68,7 @@ func TestI5I6SameKeySameBytes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t, options{yaml: short})
+			w := setup(t, options{postgres: o.postgres, yaml: short})
 			w.scan()
 			customer := w.planted("ledger_missing")
 			w.fault("ledger", fault)
@@ -101,9 +105,11 @@ func TestI5I6SameKeySameBytes(t *testing.T) {
 
 // TestAttemptsEnd: what never works ends with a person, who is told how often it
 // was tried.
-func TestAttemptsEnd(t *testing.T) {
+func TestAttemptsEnd(t *testing.T) { onEach(t, testAttemptsEnd) }
+
+func testAttemptsEnd(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{})
+	w := setup(t, o)
 	w.scan()
 	customer := w.planted("ledger_missing")
 	w.fault("ledger", bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations})
@@ -117,9 +123,11 @@ func TestAttemptsEnd(t *testing.T) {
 }
 
 // TestWithin: while an order may not be shown yet, nobody orders again.
-func TestWithin(t *testing.T) {
+func TestWithin(t *testing.T) { onEach(t, testWithin) }
+
+func testWithin(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{bank: func(o *bank.Options) { o.CardDelay = within - time.Second }})
+	w := setup(t, options{postgres: o.postgres, bank: func(o *bank.Options) { o.CardDelay = within - time.Second }})
 	w.scan()
 	w.fault("cards", bank.Fault{LostRate: 1, Only: bank.OnlyOperations})
 	customer := w.planted("card_missing")
@@ -138,9 +146,11 @@ func TestWithin(t *testing.T) {
 
 // TestI7KeyWindow: once the service may have forgotten the key, only reading is
 // left.
-func TestI7KeyWindow(t *testing.T) {
+func TestI7KeyWindow(t *testing.T) { onEach(t, testI7KeyWindow) }
+
+func testI7KeyWindow(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{yaml: func(s string) string { return strings.ReplaceAll(s, "window: 24h", "window: 1m") }})
+	w := setup(t, options{postgres: o.postgres, yaml: func(s string) string { return strings.ReplaceAll(s, "window: 24h", "window: 1m") }})
 	w.scan()
 	customer := w.planted("ledger_missing")
 	w.fault("ledger", bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations})
@@ -153,7 +163,9 @@ func TestI7KeyWindow(t *testing.T) {
 
 // TestNeverTwice: an operation that must not be repeated is sent again only
 // where it certainly didn't happen.
-func TestNeverTwice(t *testing.T) {
+func TestNeverTwice(t *testing.T) { onEach(t, testNeverTwice) }
+
+func testNeverTwice(t *testing.T, o options) {
 	t.Parallel()
 	never := func(s string) string {
 		return strings.Replace(s, `with: {email: string}, repeat: safe`, `with: {email: string}, repeat: never`, 1)
@@ -170,7 +182,7 @@ func TestNeverTwice(t *testing.T) {
 				sent++
 				return connectors.Answer{Outcome: c.outcome}
 			}
-			w := setup(t, options{yaml: never, wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": sending(answer)}})
+			w := setup(t, options{postgres: o.postgres, yaml: never, wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": sending(answer)}})
 			w.scan()
 			w.requireEscalated(w.healOn(w.planted("email_differs")), c.reason)
 			require.Equal(t, c.sent, sent)
@@ -179,14 +191,16 @@ func TestNeverTwice(t *testing.T) {
 }
 
 // TestRefused: a no is not asked again, and people read why.
-func TestRefused(t *testing.T) {
+func TestRefused(t *testing.T) { onEach(t, testRefused) }
+
+func testRefused(t *testing.T, o options) {
 	t.Parallel()
 	sent := 0
 	refuse := func(context.Context, connectors.Request, func() connectors.Answer) connectors.Answer {
 		sent++
 		return connectors.Answer{Outcome: amend.Refused, Status: http.StatusUnprocessableEntity, Detail: "answered 422: the plan is not sold any more"}
 	}
-	w := setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": sending(refuse)}})
+	w := setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": sending(refuse)}})
 	w.scan()
 	c := w.healOn(w.planted("billing_missing"))
 	w.requireEscalated(c, "refused")
@@ -199,7 +213,7 @@ func TestRefused(t *testing.T) {
 			w.human(http.MethodPost, "LEDGER_URL", "/accounts", string(r.Body), "by-hand")
 			return next()
 		}
-		w = setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": sending(first)}})
+		w = setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": sending(first)}})
 		w.scan()
 		customer := w.planted("ledger_missing")
 		require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
@@ -216,7 +230,7 @@ func TestRefused(t *testing.T) {
 			}
 			return connectors.Answer{Outcome: amend.Refused, Status: http.StatusConflict}
 		}
-		w = setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": sending(slow)}})
+		w = setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": sending(slow)}})
 		w.scan()
 		customer := w.planted("ledger_missing")
 		w.clock.passTo(w.healUntil(customer, "backoff").WakeAt)
@@ -231,9 +245,11 @@ func TestRefused(t *testing.T) {
 
 // TestUnseenInTheMiddle: an unsettled step stays open while the customer can't
 // be judged, and keeps its key.
-func TestUnseenInTheMiddle(t *testing.T) {
+func TestUnseenInTheMiddle(t *testing.T) { onEach(t, testUnseenInTheMiddle) }
+
+func testUnseenInTheMiddle(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{})
+	w := setup(t, o)
 	w.scan()
 	customer := w.planted("ledger_missing")
 	w.fault("ledger", bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations})
@@ -257,9 +273,11 @@ func TestUnseenInTheMiddle(t *testing.T) {
 
 // TestMovedInTheMiddle: what isn't settled is given time to arrive before
 // anything else is decided for a customer who has moved on.
-func TestMovedInTheMiddle(t *testing.T) {
+func TestMovedInTheMiddle(t *testing.T) { onEach(t, testMovedInTheMiddle) }
+
+func testMovedInTheMiddle(t *testing.T, o options) {
 	t.Parallel()
-	w := setup(t, options{})
+	w := setup(t, o)
 	w.scan()
 	customer := w.planted("billing_missing")
 	w.fault("billing", bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations})
@@ -279,11 +297,13 @@ func TestMovedInTheMiddle(t *testing.T) {
 }
 
 // TestReload changes the configuration while a repair is open.
-func TestReload(t *testing.T) {
+func TestReload(t *testing.T) { onEach(t, testReload) }
+
+func testReload(t *testing.T, o options) {
 	t.Parallel()
 	renamed := func(s string) string { return strings.Replace(s, "  open-ledger:", "  other:", 1) }
 	start := func(t *testing.T) (*world, string) {
-		w := setup(t, options{})
+		w := setup(t, o)
 		w.scan()
 		customer := w.planted("ledger_missing")
 		w.fault("ledger", bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations})
@@ -300,7 +320,7 @@ func TestReload(t *testing.T) {
 	})
 	t.Run("RuleGoneAndEffectShown", func(t *testing.T) {
 		t.Parallel()
-		w := setup(t, options{bank: func(o *bank.Options) { o.CardDelay = 3 * time.Second }})
+		w := setup(t, options{postgres: o.postgres, bank: func(o *bank.Options) { o.CardDelay = 3 * time.Second }})
 		w.scan()
 		customer := w.planted("card_missing")
 		w.healUntil(customer, "verifying")
@@ -331,7 +351,7 @@ func TestReload(t *testing.T) {
 	})
 	t.Run("ProposedByAnOlderRule", func(t *testing.T) {
 		t.Parallel()
-		w := setup(t, options{})
+		w := setup(t, o)
 		w.scan()
 		customer := w.planted("rejected_but_open")
 		before := w.healOn(customer)
@@ -350,7 +370,9 @@ func TestReload(t *testing.T) {
 
 // TestWordAlone: where no field can show an effect, the service's yes counts,
 // and nothing but it.
-func TestWordAlone(t *testing.T) {
+func TestWordAlone(t *testing.T) { onEach(t, testWordAlone) }
+
+func testWordAlone(t *testing.T, o options) {
 	t.Parallel()
 	word := func(s string) string {
 		return strings.Replace(s, `repeat: safe, sets: {email: "{email}"}}`, `repeat: never, done: "true"}`, 1)
@@ -364,7 +386,7 @@ func TestWordAlone(t *testing.T) {
 			answer := func(context.Context, connectors.Request, func() connectors.Answer) connectors.Answer {
 				return connectors.Answer{Outcome: c.outcome}
 			}
-			w := setup(t, options{yaml: word, wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": sending(answer)}})
+			w := setup(t, options{postgres: o.postgres, yaml: word, wrap: map[string]func(connectors.Connector) connectors.Connector{"billing": sending(answer)}})
 			w.scan()
 			w.requireEscalated(w.healOn(w.planted("email_differs")), c.reason)
 		})
