@@ -134,7 +134,7 @@ func (h *heal) startByPerson(u *store.Update, q store.Request) (refusal string, 
 	if refusal != "" {
 		return refusal, nil
 	}
-	decision, err := h.guard(u, rule, h.Now(), true)
+	decision, _, err := h.guard(u, rule, h.Now(), true)
 	if err != nil {
 		return "", err
 	}

@@ -12,22 +12,18 @@ import (
 
 // guard asks every guard, with counts that nothing can change before the
 // decision is written.
-func (h *heal) guard(u *store.Update, rule *rules.Rule, since time.Time, byPerson bool) (rules.Decision, error) {
-	load, err := u.Load(rule.Name, rule.From)
+func (h *heal) guard(u *store.Update, rule *rules.Rule, since time.Time, byPerson bool) (rules.Decision, store.Load, error) {
+	load, err := u.Load(rule.Name, shareCause(rule), rule.From)
 	if err != nil {
-		return rules.Decision{}, err
-	}
-	customers, err := u.Customers()
-	if err != nil {
-		return rules.Decision{}, err
+		return rules.Decision{}, load, err
 	}
 	settle := time.Duration(0)
 	if state := h.look.Verdict.State; state != nil {
 		settle = state.Settle
 	}
 	return rules.Guard(rules.Facts{Now: h.Now(), Rule: rule, ByPerson: byPerson, Windows: h.Windows, View: h.look.View, Schema: h.Schema,
-		Rests: h.restsOn(rule), Since: since, Settle: settle, Looks: u.Looks, Customers: customers,
-		InState: load.InStates, Open: load.Open, LastHour: load.LastHour}), nil
+		Rests: h.restsOn(rule), Since: since, Settle: settle, Looks: u.Looks, Customers: load.Customers,
+		InState: load.InStates, Open: load.Open, LastHour: load.LastHour}), load, nil
 }
 
 // restsOn lists the services that the decision rests on: what the conditions
@@ -112,19 +108,12 @@ func (h *heal) unbrake(u *store.Update) error {
 	if rule == nil || u.State == h.look.Verdict.Name || h.look.Verdict.Name == states.Unseen {
 		return nil
 	}
-	if braked, err := u.Braked(shareCause(rule)); err != nil || !braked {
-		return err
-	}
-	load, err := u.Load(rule.Name, rule.From)
-	if err != nil {
-		return err
-	}
-	customers, err := u.Customers()
-	if err != nil {
+	load, err := u.Load(rule.Name, shareCause(rule), rule.From)
+	if err != nil || !load.Braked {
 		return err
 	}
 	// The one who leaves is still counted.
-	left := rules.Facts{Now: h.Now(), Rule: rule, View: h.look.View, Schema: h.Schema, Customers: customers, InState: load.InStates - 1}
+	left := rules.Facts{Now: h.Now(), Rule: rule, View: h.look.View, Schema: h.Schema, Customers: load.Customers, InState: load.InStates - 1}
 	if rules.Guard(left).Reason == rules.Share {
 		return nil
 	}

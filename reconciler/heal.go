@@ -60,13 +60,15 @@ func (e *Engine) Heal(ctx context.Context, customer string) error {
 }
 
 func (h *heal) run(ctx context.Context) (err error) {
-	// Read under the lease: nobody else can be carrying these out.
-	if h.requests, err = h.Store.OpenRequests(ctx, h.lease.Customer); err != nil {
-		return err
+	if h.lease.Asked { // read under the lease: nobody else can be carrying these out
+		if h.requests, err = h.Store.OpenRequests(ctx, h.lease.Customer); err != nil {
+			return err
+		}
 	}
 	if busy, err := h.stillBusy(ctx); err != nil || busy {
 		return err
 	}
+	h.unread = h.lease.Repairing
 	for range turnLimit {
 		done, err := h.turn(ctx)
 		if err != nil || done {
@@ -79,14 +81,14 @@ func (h *heal) run(ctx context.Context) (err error) {
 // stillBusy lets a case go again that waits for a limit of its rule which is
 // still reached: reading every service to find that out would cost them calls.
 func (h *heal) stillBusy(ctx context.Context) (busy bool, err error) {
-	c, open, err := h.Store.OpenCase(ctx, h.lease.Customer)
+	c := &h.lease.Case
 	rule := h.Rules.Rule(c.Rule)
 	limited := c.Reason == string(rules.AtOnce) || c.Reason == string(rules.PerHour)
-	if err != nil || !open || rule == nil || !limited || c.Status != lifecycle.Waiting || len(h.requests) > 0 {
+	if rule == nil || !limited || c.Status != lifecycle.Waiting || len(h.requests) > 0 {
 		return false, err
 	}
 	err = h.update(ctx, func(u *store.Update) error {
-		load, err := u.Load(rule.Name, nil)
+		load, err := u.Load(rule.Name, "", nil)
 		if err != nil {
 			return err
 		}
@@ -112,6 +114,7 @@ type heal struct {
 type known struct {
 	requests []store.Request // what people asked for and nobody has carried out
 	repair   store.Repair    // the one that is open, if any
+	unread   bool            // there is one that hasn't been read
 	plan     rules.Plan
 	steps    []store.Step
 }
@@ -147,7 +150,11 @@ func (h *heal) turn(ctx context.Context) (bool, error) {
 
 // load finds the case's repair that is open or proposed.
 func (h *heal) load(ctx context.Context) (bool, error) {
+	if h.repair.ID == "" && !h.unread {
+		return false, nil // none was there, and none was begun under this lease
+	}
 	repair, open, err := h.Store.OpenRepair(ctx, h.lease.CaseID)
+	h.unread = false
 	if err != nil || !open {
 		h.repair, h.plan, h.steps = store.Repair{}, rules.Plan{}, nil
 		return false, err
@@ -337,7 +344,7 @@ func (h *heal) nobodyActs(u *store.Update, rule *rules.Rule, since time.Time) er
 
 // take follows a rule: asks the guards, writes the plan and the intent.
 func (h *heal) take(u *store.Update, rule *rules.Rule, since time.Time) (bool, error) {
-	decision, err := h.guard(u, rule, since, false)
+	decision, load, err := h.guard(u, rule, since, false)
 	if err != nil {
 		return true, err
 	}
@@ -349,8 +356,10 @@ func (h *heal) take(u *store.Update, rule *rules.Rule, since time.Time) (bool, e
 		}
 		return true, h.waitIn(u, decision.Until, string(decision.Reason), decision.Say+".")
 	}
-	if err := u.ResolveCause(shareCause(rule), "healed"); err != nil {
-		return true, err
+	if load.Braked {
+		if err := u.ResolveCause(shareCause(rule), "healed"); err != nil {
+			return true, err
+		}
 	}
 	if open, err := h.unproved(u, rule); err != nil || open != "" {
 		if err != nil {

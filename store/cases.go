@@ -198,13 +198,16 @@ func (s *Store) insertCase(tx *tx, c Case) (Case, error) {
 }
 
 // placeholders is $1, $2, … $n.
-func placeholders(n int) string {
+func placeholders(n int) string { return following(0, n) }
+
+// following is n placeholders after some others.
+func following(others, n int) string {
 	var b strings.Builder
 	for i := 1; i <= n; i++ {
 		if i > 1 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "$%d", i)
+		fmt.Fprintf(&b, "$%d", others+i)
 	}
 	return b.String()
 }

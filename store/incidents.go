@@ -57,15 +57,6 @@ func (s *Store) OpenIncidents(ctx context.Context, limit int) ([]Incident, error
 		order by case when due_at = 0 then 1 else 0 end, due_at, opened_at limit $1`, limit)
 }
 
-// Braked reports whether an incident with the cause is open.
-func (u *Update) Braked(cause string) (open bool, err error) {
-	err = u.tx.QueryRow(`select exists (select 1 from incidents where cause = $1 and closed_at = 0)`, cause).Scan(&open)
-	if err != nil {
-		return false, fmt.Errorf("read incidents: %w", err)
-	}
-	return open, nil
-}
-
 // Escalate opens an incident, or finds the open one with the same cause, and
 // puts its message into the outbox: both in the transaction of the case, so
 // that no escalation is without a message. The incident of a case that is

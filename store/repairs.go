@@ -104,43 +104,37 @@ func (s *Store) OpenRepair(ctx context.Context, caseID string) (Repair, bool, er
 
 // Load is how busy a rule is.
 type Load struct {
-	Open     int // repairs that are open
-	LastHour int // repairs that were started within an hour
-	InStates int // open cases in the given states
+	Open      int  // repairs that are open
+	LastHour  int  // repairs that were started within an hour
+	InStates  int  // open cases in the given states
+	Customers int  // of the last full scan that ended well; -1 where none has
+	Braked    bool // an incident with the given cause is open
 }
 
 // Load counts what limits and brakes judge. Inside an update nothing can start
 // between the count and the write, whoever else works on the store.
-func (u *Update) Load(rule string, states []string) (Load, error) {
+func (u *Update) Load(rule, cause string, states []string) (Load, error) {
 	var l Load
 	if err := u.s.alone(u.tx, "rule/"+rule); err != nil {
 		return l, err
 	}
+	args := []any{rule, micros(u.s.now().Add(-time.Hour)), u.ID, cause}
+	in := "0"
+	if len(states) > 0 {
+		in = `(select count(*) from cases where ended_at = 0 and state in (` + following(len(args), len(states)) + `))`
+	}
+	for _, s := range states {
+		args = append(args, s)
+	}
 	err := u.tx.QueryRow(`select (select count(*) from repairs where rule = $1 and status = 'open' and case_id <> $3),
-			(select count(*) from repairs where rule = $1 and created_at > $2 and status not in ('proposed', 'void'))`,
-		rule, micros(u.s.now().Add(-time.Hour)), u.ID).Scan(&l.Open, &l.LastHour)
+			(select count(*) from repairs where rule = $1 and created_at > $2 and status not in ('proposed', 'void')),
+			exists (select 1 from incidents where cause = $4 and closed_at = 0),
+			coalesce((select customers from scans where kind = 'full' and status = 'done' order by started_at desc limit 1), -1), `+in, args...).
+		Scan(&l.Open, &l.LastHour, &l.Braked, &l.Customers, &l.InStates)
 	if err != nil {
 		return l, fmt.Errorf("count repairs: %w", err)
 	}
-	for _, state := range states {
-		var n int
-		if err := u.tx.QueryRow(`select count(*) from cases where ended_at = 0 and state = $1`, state).Scan(&n); err != nil {
-			return l, fmt.Errorf("count cases: %w", err)
-		}
-		l.InStates += n
-	}
 	return l, nil
-}
-
-// Customers is the number of customers of the last full scan that ended, and
-// -1 where none has.
-func (u *Update) Customers() (int, error) {
-	n := -1
-	err := u.tx.QueryRow(`select customers from scans where kind = 'full' and status = 'done' order by started_at desc limit 1`).Scan(&n)
-	if errors.Is(err, sql.ErrNoRows) {
-		return -1, nil
-	}
-	return n, err
 }
 
 // unprovedFor is how far back an operation that nobody has seen take effect
@@ -188,8 +182,9 @@ func (u *Update) SetRepair(id, status string) error {
 	return nil
 }
 
-// Intent writes down what is about to be sent, before the first byte is. The
-// first time it fixes key and bytes for life; afterwards it only counts.
+// Intent writes down what is about to be sent, before the first byte is, and
+// the audit's entry of it: without either nothing may be sent. The first time it
+// fixes key and bytes for life; afterwards it only counts.
 func (u *Update) Intent(p Step) error {
 	err := u.tx.Later(`insert into steps (`+stepColumns+`) values (`+placeholders(14)+`)
 		on conflict (repair, number) do update set sent = steps.sent + 1, sent_at = excluded.sent_at, outcome = 'unsettled', outcome_at = 0`,
@@ -197,7 +192,7 @@ func (u *Update) Intent(p Step) error {
 	if err != nil {
 		return fmt.Errorf("write the intent: %w", err)
 	}
-	return nil
+	return u.auditSent(p)
 }
 
 // Outcome writes down what became of the last sending of a step.

@@ -13,10 +13,13 @@ import (
 // Lease is the right to work on one case. Its fence grows with every holder,
 // and every write compares it: a holder that was too slow can write nothing.
 type Lease struct {
-	CaseID   string
-	Customer string
-	Fence    int64
-	Until    time.Time
+	CaseID    string
+	Customer  string
+	Fence     int64
+	Until     time.Time
+	Case      Case // as it was found
+	Asked     bool // people have asked for something that nobody has carried out
+	Repairing bool // a repair is open or proposed
 }
 
 // Claim takes the lease of the customer's open case. It gives false where
@@ -26,8 +29,12 @@ func (s *Store) Claim(ctx context.Context, customer string, d time.Duration) (le
 		now := s.now()
 		lease, claimed = Lease{Customer: customer, Until: now.Add(d)}, false
 		// The case wakes when the lease ends: if its holder dies, the sweeper finds it.
-		err := tx.QueryRow(`update cases set fence = fence + 1, lease_until = $3, wake_at = $3
-			where customer = $1 and ended_at = 0 and lease_until <= $2 returning id, fence`, customer, micros(now), micros(lease.Until)).Scan(&lease.CaseID, &lease.Fence)
+		c, err := scanCase(and(tx.QueryRow(`update cases set fence = fence + 1, lease_until = $3, wake_at = $3
+			where customer = $1 and ended_at = 0 and lease_until <= $2 returning `+caseColumns+`,
+				exists (select 1 from requests where customer = $1 and taken_at = 0),
+				exists (select 1 from repairs r where r.case_id = cases.id and r.status in ('open', 'proposed'))`,
+			customer, micros(now), micros(lease.Until)), &lease.Asked, &lease.Repairing))
+		lease.CaseID, lease.Fence, lease.Case = c.ID, c.Fence, c
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -39,6 +46,17 @@ func (s *Store) Claim(ctx context.Context, customer string, d time.Duration) (le
 	}
 	return lease, claimed, nil
 }
+
+// and scans more columns than those of a case.
+func and(r row, more ...any) row { return further{r, more} }
+
+type further struct {
+	row
+	more []any
+}
+
+// Scan is part of row.
+func (f further) Scan(to ...any) error { return f.row.Scan(append(to, f.more...)...) }
 
 // OpenFor opens a case for a customer outside of any scan, where there is
 // none: because a person asked.
