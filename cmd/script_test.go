@@ -12,6 +12,7 @@ import (
 
 	"amend/bank"
 	"amend/cmd"
+	"amend/internal/testpg"
 )
 
 // TestMain lets scripts run amend as a process of its own.
@@ -29,8 +30,9 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"bank": startBank, "fault": setFault, "worker": awaitWorker, "sent": requireSent},
-		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"bank": startBank, "fault": setFault, "worker": awaitWorker, "sent": requireSent,
+			"postgres": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("POSTGRES", testpg.New(t)) }},
+		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 	})
 }
 
@@ -71,10 +73,11 @@ func TestDocsRun(t *testing.T) {
 	tested := map[string]string{
 		"go run ./cmd/amend demo":                                   "TestDemo/Live",
 		"go run ./cmd/amend demo --once --customers 10000 --seed 7": "TestDemo/Once, with fewer customers",
-		"make check":                     "this test is part of it",
-		"amend check --config bank.yaml": "testdata/script/check.txtar",
-		"amend plan --config bank.yaml":  "testdata/script/plan.txtar",
-		"amend run --config bank.yaml":   "testdata/script/run.txtar",
+		"make check":                           "this test is part of it",
+		"amend check --config bank.yaml":       "testdata/script/check.txtar",
+		"amend plan --config bank.yaml":        "testdata/script/plan.txtar",
+		"amend run --config bank.yaml":         "testdata/script/run.txtar",
+		"amend migrate --from sqlite:amend.db": "testdata/script/migrate.txtar",
 	}
 	for _, line := range shellLines(t) {
 		require.Contains(t, tested, line, "the docs show a command that no test runs")
