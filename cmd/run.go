@@ -115,7 +115,7 @@ func tells(teller *escalation.Teller) map[queue.Kind]queue.Handler {
 }
 
 // tellEvery is how often the outbox is asked.
-const tellEvery = 500 * time.Millisecond
+const tellEvery = time.Second
 
 // closing ends a part and logs what can't be returned any more.
 func closing(log *slog.Logger, what string, end func() error) {

@@ -57,13 +57,14 @@ func TestWake(t *testing.T) {
 	t.Run("EarlierWins", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			q, start := newLocal(), time.Now()
-			var got []time.Duration
-			stop := heal(t, q, 1, func(string) { got = append(got, time.Since(start)) })
+			var got []string
+			stop := heal(t, q, 1, func(c string) { got = append(got, fmt.Sprint(c, " after ", time.Since(start))) })
+			wake(q, start.Add(time.Minute), "b")
 			wake(q, start.Add(time.Hour), "a")
 			wake(q, start.Add(time.Second), "a")
 			time.Sleep(2 * time.Hour)
 			stop()
-			require.Equal(t, []time.Duration{time.Second}, got)
+			require.Equal(t, []string{"a after 1s", "b after 1m0s"}, got)
 		})
 	})
 	t.Run("ManyAtOnceReachAllWorkers", func(t *testing.T) {

@@ -58,9 +58,9 @@ type Queue interface {
 // Handler is how a kind of job is done.
 type Handler struct {
 	Workers int // at once, in this process; 0 is 1
-	// Every has the job with the empty key run at once and then at this
-	// interval, a second or more, by one process of all that run. 0: only when
-	// woken.
+	// Every has the job with the empty key run at the start and then at this
+	// interval, a second or more, by one process of all that run: where that
+	// one ends, another goes on. 0: only when woken.
 	Every time.Duration
 	// Do does one job. What goes wrong in it is its own business: it logs, and
 	// the job is woken again by the sweep or not at all.

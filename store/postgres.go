@@ -58,12 +58,12 @@ var sessionSettings = map[string]string{
 }
 
 func openPostgres(ctx context.Context, address string, o Options) (*Store, error) {
-	readers, err := dial(address)
-	if err != nil {
+	if err := setUp(ctx, address); err != nil {
 		return nil, err
 	}
-	if err := setUp(ctx, readers); err != nil {
-		return nil, errors.Join(err, readers.Close())
+	readers, err := dial(address, sessionSettings)
+	if err != nil {
+		return nil, err
 	}
 	writers, err := pool(ctx, address)
 	if err != nil {
@@ -81,12 +81,12 @@ func openPostgres(ctx context.Context, address string, o Options) (*Store, error
 }
 
 // dial opens the readers' pool; it doesn't connect yet.
-func dial(address string) (*sql.DB, error) {
+func dial(address string, settings map[string]string) (*sql.DB, error) {
 	cfg, err := pgx.ParseConfig(address)
 	if err != nil {
 		return nil, badAddress(err)
 	}
-	maps.Copy(cfg.RuntimeParams, sessionSettings)
+	maps.Copy(cfg.RuntimeParams, settings)
 	db := stdlib.OpenDB(*cfg)
 	db.SetMaxOpenConns(readersLimit)
 	db.SetMaxIdleConns(readersLimit)
@@ -115,8 +115,8 @@ func badAddress(err error) error {
 
 // setUp gives a new database its schema. One of an older version is left as it
 // is.
-func setUp(ctx context.Context, db *sql.DB) error {
-	return migrating(ctx, db, func(m *migrator, has int64) error {
+func setUp(ctx context.Context, address string) error {
+	return migrating(ctx, address, func(m *migrator, has int64) error {
 		switch {
 		case has == m.knows:
 			return nil
@@ -131,24 +131,25 @@ func setUp(ctx context.Context, db *sql.DB) error {
 
 // Migrate brings a store's schema up to date. It fails with Conflict where a
 // newer program made it.
-func Migrate(ctx context.Context, address string) (err error) {
-	if !IsPostgres(address) {
-		s, err := open(ctx, address, Options{})
-		if err != nil {
-			return err
-		}
-		return s.Close()
+func Migrate(ctx context.Context, address string) error {
+	if IsPostgres(address) {
+		return migrating(ctx, address, func(m *migrator, _ int64) error { return m.up(ctx) })
 	}
-	db, err := dial(address)
+	s, err := open(ctx, address, Options{})
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// migrating looks at the schema's version while nobody else changes it. Its
+// connections have no time limits: a large table takes as long as it takes.
+func migrating(ctx context.Context, address string, do func(m *migrator, has int64) error) (err error) {
+	db, err := dial(address, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return migrating(ctx, db, func(m *migrator, _ int64) error { return m.up(ctx) })
-}
-
-// migrating looks at the schema's version while nobody else changes it.
-func migrating(ctx context.Context, db *sql.DB, do func(m *migrator, has int64) error) (err error) {
 	m, err := newMigrator(goose.DialectPostgres, db, migrations.Postgres)
 	if err != nil {
 		return err
@@ -157,19 +158,10 @@ func migrating(ctx context.Context, db *sql.DB, do func(m *migrator, has int64) 
 	if err != nil {
 		return &amend.Error{Code: amend.Unavailable, Text: "the store can't be reached", Err: err, Next: "check store.url, and that PostgreSQL answers there"}
 	}
-	defer func() { err = errors.Join(err, turn.Close()) }()
-	const wait, free = `select pg_advisory_lock(hashtextextended('amend/migrate', 0))`, `select pg_advisory_unlock(hashtextextended('amend/migrate', 0))`
-	if _, err := turn.ExecContext(ctx, `set lock_timeout = 0; set statement_timeout = 0`); err != nil {
+	defer func() { err = errors.Join(err, turn.Close()) }() // the lock goes with the pool's connections
+	if _, err := turn.ExecContext(ctx, `select pg_advisory_lock(hashtextextended('amend/migrate', 0))`); err != nil {
 		return fmt.Errorf("read the store's schema: %w", err)
 	}
-	if _, err := turn.ExecContext(ctx, wait); err != nil {
-		return fmt.Errorf("read the store's schema: %w", err)
-	}
-	defer func() {
-		_, freed := turn.ExecContext(context.WithoutCancel(ctx), free)
-		_, reset := turn.ExecContext(context.WithoutCancel(ctx), `reset lock_timeout; reset statement_timeout`)
-		err = errors.Join(err, freed, reset)
-	}()
 	has, err := m.version(ctx)
 	if err != nil {
 		return fmt.Errorf("read the store's schema: %w", err)

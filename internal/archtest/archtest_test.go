@@ -18,6 +18,7 @@ const root = "../.."
 var rules = map[string]func(tree) []string{
 	"EveryPackageIsInThePicture":    missingRows,
 	"ImportsAreInThePicture":        forbiddenImports,
+	"ModulesStayAtHome":             strayModules,
 	"TestsDoNotImportTheCommand":    testsOfTheCommand,
 	"RandomnessIsVersionTwo":        oldRandom,
 	"EveryPackageSaysWhatItIs":      packageComments,
@@ -97,6 +98,10 @@ func TestRules(t *testing.T) {
 		{"TestHelperInTheCommand", "ImportsAreInThePicture", "cmd/a.go", `package cmd; import "amend/internal/testpg"`, "serves tests alone"},
 		{"CommandWires", "ImportsAreInThePicture", "cmd/a.go", `package cmd; import ("amend/store"; "amend/bank"; "amend/internal/clock")`, ""},
 		{"MainIsThin", "ImportsAreInThePicture", "cmd/amend/a.go", `package main; import "amend/store"`, "cmd/amend may import only cmd"},
+
+		{"ModuleAtHome", "ModulesStayAtHome", "queue/river/a.go", `package river; import "github.com/riverqueue/river"`, ""},
+		{"ModuleElsewhere", "ModulesStayAtHome", "reconciler/a.go", `package reconciler; import "github.com/riverqueue/river"`, "reconciler/a.go imports github.com/riverqueue/river, but queue/river alone may"},
+		{"ModuleInATestElsewhere", "ModulesStayAtHome", "cmd/a_test.go", `package cmd; import "github.com/riverqueue/river/rivertype"`, "queue/river alone may"},
 
 		{"TestOfTheCommand", "TestsDoNotImportTheCommand", "cmd/a_test.go", `package cmd_test; import "amend/cmd"`, ""},
 		{"TestThroughTheCommand", "TestsDoNotImportTheCommand", "store/a_test.go", `package store; import "amend/cmd"`, "store/a_test.go imports amend/cmd"},

@@ -67,6 +67,22 @@ func (r row) refuses(name string) string {
 	return fmt.Sprintf("%s may import only %s (%s)", label(r.folder), strings.Join(names, ", "), r.because)
 }
 
+// strayModules finds imports of a module outside its home.
+func strayModules(project tree) []string {
+	var findings []string
+	for _, f := range project {
+		for _, home := range homes {
+			for _, name := range f.imports {
+				if strings.HasPrefix(name, home.module) && f.folder() != home.folder {
+					findings = append(findings, fmt.Sprintf(
+						"%s imports %s, but %s alone may (%s); %s", f.path, name, home.folder, home.because, whereToWrite))
+				}
+			}
+		}
+	}
+	return findings
+}
+
 // label is how a folder is called in messages: the root has a better name than
 // its dot.
 func label(folder string) string {

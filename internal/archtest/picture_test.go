@@ -43,6 +43,7 @@ var picture = []row{
 	{"store", list(". lifecycle migrations"), ordinary, "durable truth: checks transitions, decides nothing"},
 	{"queue", list("."), ordinary, "a wake-up carries an ID and no truth"},
 	{"queue/river", list(". queue"), ordinary, "one kind of queue"},
+	{"queue/queuetest", list("queue"), helper, "what every queue has to keep, whatever carries its wake-ups"},
 
 	{"reconciler", list(". conditions states rules lifecycle connectors store queue"), ordinary, "scan and heal: where reading, deciding and writing meet"},
 	{"desk", list(". states rules lifecycle store queue"), ordinary, "what people may do becomes rows; it never sends, so it has no connectors"},
@@ -57,6 +58,8 @@ var picture = []row{
 	{"config", list(". conditions states rules connectors"), ordinary, "turns documents into the machine; wires no store and no queue"},
 	{"bank", list("."), ordinary, "services of somebody else: must not know how amend works"},
 
+	{"bench", list(". config connectors connectors/http lifecycle queue queue/river reconciler store internal/testpg"), helper, "measures the whole against hand-written loops"},
+
 	{"cmd", nil, wires, "the one place that wires packages together"},
 	{"cmd/amend", list("cmd"), ordinary, "three lines, so that others can write a main of their own"},
 
@@ -64,6 +67,11 @@ var picture = []row{
 	{"internal/testproc", nil, helper, "runs a program as long as a test process"},
 	{"internal/testpg", list("internal/testproc"), helper, "a PostgreSQL database for a test"},
 	{"internal/testbrowser", list("internal/testproc"), helper, "a browser tab for a test"},
+}
+
+// homes are modules that one folder alone may import, its tests included.
+var homes = []struct{ module, folder, because string }{
+	{"github.com/riverqueue/", "queue/river", "a queue is replaced in one place, and what River keeps is asked by nobody"},
 }
 
 // list splits folder names.
