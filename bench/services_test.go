@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ type services struct {
 	latency time.Duration
 	mu      sync.Mutex
 	opened  map[string]int // how often
+	listed  []string       // who is listed, in order
 }
 
 func serve(b *testing.B, latency time.Duration) *services {
@@ -44,9 +47,49 @@ func serve(b *testing.B, latency time.Duration) *services {
 		s.mu.Unlock()
 		w.WriteHeader(http.StatusNoContent)
 	})
+	mux.HandleFunc("GET /identity", func(w http.ResponseWriter, r *http.Request) {
+		s.list(w, r, func(id string) string { return fmt.Sprintf(`{"id":%q,"status":"approved"}`, id) })
+	})
+	mux.HandleFunc("GET /ledger", func(w http.ResponseWriter, r *http.Request) {
+		s.list(w, r, func(id string) string {
+			if !s.has(id) {
+				return ""
+			}
+			return fmt.Sprintf(`{"id":%q,"status":"open"}`, id)
+		})
+	})
 	s.Server = httptest.NewServer(mux)
 	b.Cleanup(s.Close)
 	return s
+}
+
+const pageSize = 1000
+
+// list writes a page of all customers; record gives "" for who isn't listed.
+func (s *services) list(w http.ResponseWriter, r *http.Request, record func(id string) string) {
+	from, _ := strconv.Atoi(r.URL.Query().Get("cursor"))
+	to := min(from+pageSize, len(s.listed))
+	var records []string
+	for _, id := range s.listed[from:to] {
+		if text := record(id); text != "" {
+			records = append(records, text)
+		}
+	}
+	next := ""
+	if to < len(s.listed) {
+		next = strconv.Itoa(to)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"items":[%s],"next":%q}`, strings.Join(records, ","), next)
+}
+
+// lose closes the accounts of some customers, as if they had never been.
+func (s *services) lose(ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		delete(s.opened, id)
+	}
 }
 
 func (s *services) wait() {
@@ -79,11 +122,12 @@ entity: {name: customer, plural: customers}
 services:
   identity:
     http: {url: "${URL}", at_once: 256, per_second: 1000000}
-    read: {one: {get: "/identity/{id}"}, list: {get: "/identity", items: answer.items, key: item.id}}
+    read: {one: {get: "/identity/{id}"}, list: {get: "/identity", query: {cursor: "{cursor}"}, items: answer.items, key: item.id, next: answer.next}}
     fields: {status: {type: string, values: [approved, rejected]}}
   ledger:
     http: {url: "${URL}", at_once: 256, per_second: 1000000}
-    read: {one: {get: "/ledger/{id}", absent: 'status == 404 && answer.code == "no_such_account"'}}
+    read: {one: {get: "/ledger/{id}", absent: 'status == 404 && answer.code == "no_such_account"'},
+            list: {get: "/ledger", query: {cursor: "{cursor}"}, items: answer.items, key: item.id, next: answer.next}}
     fields: {status: {type: string, values: [open, closed]}}
     operations:
       open: {put: "/ledger/{id}", repeat: safe, sets: {status: open}}
