@@ -36,6 +36,13 @@ func (s *Store) ReadyPages(ctx context.Context, limit int) ([]string, error) {
 		where p.lease_until <= $1 and s.status = 'running' order by s.started_at, p.number limit $2`, micros(s.now()), limit)
 }
 
+// HeldPages counts the pages of a scan that somebody looks at just now.
+func (s *Store) HeldPages(ctx context.Context, scan string) (int, error) {
+	count := func(r row) (n int, err error) { err = r.Scan(&n); return n, err }
+	n, _, err := first(query(ctx, s, count, `select count(*) from scan_pages where scan = $1 and lease_until > $2`, scan, micros(s.now())))
+	return n, err
+}
+
 // ClaimPage takes a page. It gives false where it is gone, its scan doesn't
 // run, or somebody else holds it.
 func (s *Store) ClaimPage(ctx context.Context, id string, d time.Duration) (p Page, claimed bool, err error) {

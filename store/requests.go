@@ -2,7 +2,11 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -47,10 +51,63 @@ func (s *Store) Ask(ctx context.Context, q Request) (asked bool, err error) {
 			return fmt.Errorf("write the request: %w", err)
 		}
 		n, err := done.RowsAffected()
-		asked = n > 0
-		return err
+		if asked = n > 0; err != nil || !asked {
+			return err
+		}
+		return s.auditAsked(tx, q, ActAsked)
 	})
 	return asked, err
+}
+
+// looksAtOnce is how many looks one statement asks for.
+const looksAtOnce = 50
+
+// AskLooks asks for looks at customers, all of them or none, and gives how many
+// of them nobody had asked for yet: an open look is as good as two. The
+// customers must differ from each other.
+func (s *Store) AskLooks(ctx context.Context, customers []string, actor string) (added int, err error) {
+	// One text for any number of customers, so that it is prepared once: what is
+	// left over in the last statement is empty.
+	text := `insert into requests (` + requestColumns + `)
+		select v.column1, v.column2, '` + AskLook + `', '', '', $1, '', cast($2 as bigint), 0, ''
+		from (values ` + pairs(3, looksAtOnce) + `) as v
+		where v.column2 <> '' and not exists (select 1 from requests q where q.customer = v.column2 and q.kind = '` + AskLook + `' and q.taken_at = 0)`
+	err = s.write(ctx, func(tx *tx) error {
+		added = 0
+		if err := s.alone(tx, "looks"); err != nil {
+			return err
+		}
+		for chunk := range slices.Chunk(customers, looksAtOnce) {
+			args := make([]any, 2, 2+2*looksAtOnce)
+			args[0], args[1] = actor, micros(s.now())
+			for _, customer := range chunk {
+				args = append(args, s.ids.New("ask"), customer)
+			}
+			for len(args) < cap(args) {
+				args = append(args, "")
+			}
+			done, err := tx.Exec(text, args...)
+			if err != nil {
+				return fmt.Errorf("write the requests: %w", err)
+			}
+			n, err := done.RowsAffected()
+			if err != nil {
+				return fmt.Errorf("write the requests: %w", err)
+			}
+			added += int(n)
+		}
+		return nil
+	})
+	return added, err
+}
+
+// pairs are n pairs of placeholders, numbered from first on.
+func pairs(first, n int) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("($%d, $%d)", first+2*i, first+2*i+1)
+	}
+	return strings.Join(all, ", ")
 }
 
 // Asked finds one request.
@@ -72,9 +129,12 @@ func (s *Store) TakeRequest(ctx context.Context, id, result string) error {
 }
 
 func (s *Store) take(tx *tx, id, result string) error {
-	err := tx.Later(`update requests set taken_at = $2, result = $3 where id = $1 and taken_at = 0`, id, micros(s.now()), result)
+	q, err := scanRequest(tx.QueryRow(`update requests set taken_at = $2, result = $3 where id = $1 and taken_at = 0 returning `+requestColumns, id, micros(s.now()), result))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // it was taken before
+	}
 	if err != nil {
 		return fmt.Errorf("write the request: %w", err)
 	}
-	return nil
+	return s.auditAsked(tx, q, ActAnswered)
 }

@@ -62,7 +62,40 @@ func scanScan(r row) (Scan, error) {
 // StartScan begins a scan, with a first page of everything. It fails with
 // Conflict where one of its kind is under way.
 func (s *Store) StartScan(ctx context.Context, kind, by string) (scan Scan, page string, err error) {
+	return s.start(ctx, kind, by, func(*tx) error { return nil })
+}
+
+// clockSlack is more than what the clocks of workers can be apart.
+const clockSlack = time.Minute
+
+// StartDue is StartScan for a schedule that counts from a scan, the zero one
+// where there was none before. It fails with Conflict also where another has
+// begun since, even if that one has ended already: of several workers who find
+// the same run due, one begins it. Scans that began while the clock ran ahead
+// are left aside, as LastScanAt does.
+func (s *Store) StartDue(ctx context.Context, kind string, last Scan) (scan Scan, page string, err error) {
+	return s.start(ctx, kind, Amend, func(tx *tx) error {
+		var newer bool
+		err := tx.QueryRow(`select exists (select 1 from scans where kind = $1 and id <> $2 and started_at > $3 and started_at <= $4)`,
+			kind, last.ID, micros(last.StartedAt), micros(s.now().Add(clockSlack))).Scan(&newer)
+		if err != nil {
+			return fmt.Errorf("read the scans: %w", err)
+		}
+		if newer {
+			return amend.Errorf(amend.Conflict, "another %s scan has begun", kind)
+		}
+		return nil
+	})
+}
+
+func (s *Store) start(ctx context.Context, kind, by string, due func(*tx) error) (scan Scan, page string, err error) {
 	err = s.write(ctx, func(tx *tx) error {
+		if err := s.alone(tx, "scan "+kind); err != nil {
+			return err
+		}
+		if err := due(tx); err != nil {
+			return err
+		}
 		scan = Scan{ID: s.ids.New("scan"), Kind: kind, Status: ScanRunning, StartedAt: s.now(), StartedBy: by, States: map[string]int{}}
 		done, err := tx.Exec(`insert into scans (`+scanColumns+`) values (`+placeholders(14)+`) on conflict do nothing`,
 			scan.ID, scan.Kind, scan.Status, micros(scan.StartedAt), 0, scan.StartedBy, "", 0, 0, 0, 0, "{}", "[]", "")
@@ -74,8 +107,10 @@ func (s *Store) StartScan(ctx context.Context, kind, by string) (scan Scan, page
 		} else if n == 0 {
 			return amend.Errorf(amend.Conflict, "a %s scan is under way", kind)
 		}
-		page, err = s.addPage(tx, scan.ID, 0, "{}")
-		return err
+		if page, err = s.addPage(tx, scan.ID, 0, "{}"); err != nil {
+			return err
+		}
+		return s.auditScan(tx, by, kind, "start")
 	})
 	return scan, page, err
 }
@@ -100,9 +135,30 @@ func (s *Store) LastScan(ctx context.Context, kind string, finished bool) (Scan,
 	return first(query(ctx, s, scanScan, `select `+scanColumns+` from scans where kind = $1 `+which+` order by started_at desc limit 1`, kind))
 }
 
+// LastScanAt is LastScan as it was at a time: scans that began later aren't
+// there. Schedules count by it, so that a clock which ran ahead and was put back
+// doesn't stop them until it is as late again.
+func (s *Store) LastScanAt(ctx context.Context, kind string, finished bool, at time.Time) (Scan, bool, error) {
+	which := ""
+	if finished {
+		which = "and status = 'done'"
+	}
+	return first(query(ctx, s, scanScan, `select `+scanColumns+` from scans where kind = $1 and started_at <= $2 `+which+` order by started_at desc limit 1`, kind, micros(at)))
+}
+
+// OpenScans lists the scans that are under way, the oldest first.
+func (s *Store) OpenScans(ctx context.Context) ([]Scan, error) {
+	return query(ctx, s, scanScan, `select `+scanColumns+` from scans where ended_at = 0 order by started_at`)
+}
+
 // Scans lists scans, newest first.
 func (s *Store) Scans(ctx context.Context, limit int) ([]Scan, error) {
 	return query(ctx, s, scanScan, `select `+scanColumns+` from scans order by started_at desc limit $1`, limit)
+}
+
+// ScansOf lists scans of a kind, newest first.
+func (s *Store) ScansOf(ctx context.Context, kind string, limit int) ([]Scan, error) {
+	return query(ctx, s, scanScan, `select `+scanColumns+` from scans where kind = $1 order by started_at desc limit $2`, kind, limit)
 }
 
 // steering says what a person may make of a scan that is under way.
@@ -137,8 +193,10 @@ func (s *Store) SteerScan(ctx context.Context, id, act, by string) error {
 				return fmt.Errorf("end the scan: %w", err)
 			}
 		}
-		err = tx.Later(`update scans set status = $2, changed_by = $3, ended_at = $4 where id = $1`, id, move.to, by, ended)
-		return err
+		if err := tx.Later(`update scans set status = $2, changed_by = $3, ended_at = $4 where id = $1`, id, move.to, by, ended); err != nil {
+			return fmt.Errorf("write the scan: %w", err)
+		}
+		return s.auditScan(tx, by, scan.Kind, act)
 	})
 }
 

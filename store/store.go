@@ -22,6 +22,9 @@ type Options struct {
 	Now  func() time.Time // default: time.Now, and on PostgreSQL the database's clock
 	Rand rand.Source      // for identifiers; default unpredictable
 	Log  *slog.Logger     // default slog.Default()
+	// Audit is the folder in which checkpoints of the audit are signed and kept,
+	// best where who can change the store can't; empty: nowhere.
+	Audit string
 }
 
 // Store is an open store. It is safe for concurrent use.
@@ -32,6 +35,7 @@ type Store struct {
 	now          func() time.Time
 	ids          *ids.Maker
 	installation string
+	sealer       sealer
 }
 
 // engine is what differs between SQLite and PostgreSQL.
@@ -42,6 +46,9 @@ type engine interface {
 	// lock makes this process the only worker, where there can be only one.
 	lock() error
 	shared() bool
+	// scrub takes what was deleted out of the store's files; false where that
+	// would hold up others for too long.
+	scrub(ctx context.Context) (rewritten bool, err error)
 	close() error
 }
 
@@ -78,7 +85,11 @@ func open(ctx context.Context, address string, o Options) (*Store, error) {
 }
 
 func newStore(db *sql.DB, e engine, o Options) *Store {
-	return &Store{db: db, engine: e, now: o.Now, ids: ids.NewMaker(o.Now, o.Rand)}
+	s := &Store{db: db, engine: e, now: o.Now, ids: ids.NewMaker(o.Now, o.Rand)}
+	if o.Audit != "" {
+		s.sealer.notary = &notary{folder: o.Audit}
+	}
+	return s
 }
 
 // IsPostgres reports whether an address is that of a PostgreSQL database.

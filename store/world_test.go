@@ -57,11 +57,12 @@ type world struct {
 	t       *testing.T
 	clock   *clock
 	address string
+	audit   string // the folder of the audit's checkpoints
 }
 
 func (on engine) setup(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, clock: &clock{now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)}, address: on.address(t)}
+	w := &world{t: t, clock: &clock{now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)}, address: on.address(t), audit: filepath.Join(t.TempDir(), "audit")}
 	w.Store = w.open()
 	return w
 }
@@ -77,7 +78,7 @@ func (on engine) address(t *testing.T) string {
 
 func (w *world) open() *store.Store {
 	w.t.Helper()
-	s, err := store.Open(w.t.Context(), w.address, store.Options{Now: w.clock.Now})
+	s, err := store.Open(w.t.Context(), w.address, store.Options{Now: w.clock.Now, Audit: w.audit})
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { s.Close() })
 	return s

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"amend"
+)
+
+// rewriteLimit is how many bytes of a store are at most written anew while
+// workers wait for it: about two seconds' work.
+const rewriteLimit = 128 << 20
+
+// scrub writes the file anew. What its connections delete they overwrite at
+// once; gone with this is what moving rows about has left, and what versions
+// that didn't overwrite have. The log beside the file, which holds pages as
+// they were, is emptied in any case.
+func (f *file) scrub(ctx context.Context) (rewritten bool, err error) {
+	db, err := connect(f.path)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	var pages, size int64
+	if err := db.QueryRowContext(ctx, `select (select page_count from pragma_page_count), (select page_size from pragma_page_size)`).Scan(&pages, &size); err != nil {
+		return false, err
+	}
+	if err := analyzeAgain(ctx, db); err != nil {
+		return false, err
+	}
+	if rewritten = pages*size <= rewriteLimit; rewritten {
+		if _, err := db.ExecContext(ctx, `vacuum`); err != nil {
+			return false, err
+		}
+	}
+	// It waits for readers, as long as a write would: ten seconds.
+	var busy, log, moved int64
+	if err := db.QueryRowContext(ctx, `pragma wal_checkpoint(truncate)`).Scan(&busy, &log, &moved); err != nil {
+		return false, err
+	}
+	if busy != 0 {
+		return false, &amend.Error{Code: amend.Unavailable, Text: "the log of the store's file could not be emptied: somebody is reading it for long", Next: "do it again"}
+	}
+	return rewritten, nil
+}
+
+// analyzeAgain makes the planner's statistics anew where somebody has made some:
+// they quote what was in the tables.
+func analyzeAgain(ctx context.Context, db *sql.DB) error {
+	var analyzed bool
+	err := db.QueryRowContext(ctx, `select exists (select 1 from sqlite_master where name = 'sqlite_stat1')`).Scan(&analyzed)
+	if err == nil && analyzed {
+		_, err = db.ExecContext(ctx, `analyze`)
+	}
+	return err
+}
+
+// personal are the tables that name customers.
+var personal = []string{"cases", "repairs", "steps", "timeline", "requests", "incidents", "outbox", "subjects"}
+
+const (
+	// scrubLock is how long a table is waited for: whoever comes meanwhile waits
+	// behind us.
+	scrubLock  = "2s"
+	scrubTries = 5
+	// scrubPatience is how long others are waited for who see what was deleted.
+	scrubPatience = 10 * time.Second
+)
+
+// scrub writes the tables anew, and the planner's statistics, which quote them.
+// A role that doesn't own the tables can't; then the database's own vacuum gets
+// to them some time.
+func (d *database) scrub(ctx context.Context) (rewritten bool, err error) {
+	session, err := d.writers.Acquire(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer session.Release()
+	var owner bool
+	var bytes int64
+	err = session.QueryRow(ctx, `select bool_and(pg_has_role(relowner, 'usage')), sum(pg_total_relation_size(oid))::bigint
+		from pg_class where oid = any ($1::text[]::regclass[])`, personal).Scan(&owner, &bytes)
+	if err != nil || !owner {
+		return false, err
+	}
+	if _, err := session.Exec(ctx, `set lock_timeout = '`+scrubLock+`'; set statement_timeout = 0`); err != nil {
+		return false, err
+	}
+	defer func() {
+		_, reset := session.Exec(context.WithoutCancel(ctx), `reset lock_timeout; reset statement_timeout`)
+		err = errors.Join(err, reset)
+	}()
+	how := "vacuum (analyze) "
+	if bytes <= rewriteLimit {
+		// What somebody may still see, a vacuum takes along.
+		if rewritten, err = outlived(ctx, session.Conn()); err != nil {
+			return false, err
+		}
+		how = "vacuum (full, analyze) "
+	}
+	for _, text := range []string{how + strings.Join(personal, ", "), "vacuum (full) pg_statistic"} {
+		if err := patiently(ctx, func() error { _, err := session.Exec(ctx, text); return err }); err != nil {
+			return false, fmt.Errorf("vacuum: %w", err)
+		}
+	}
+	return rewritten, nil
+}
+
+// outlived waits until nobody sees the database as it was before now: for a
+// while, since a copy that is being made can take hours.
+func outlived(ctx context.Context, session *pgx.Conn) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, scrubPatience)
+	defer cancel()
+	var now string
+	if err := session.QueryRow(ctx, `select pg_current_xact_id()::xid::text`).Scan(&now); err != nil {
+		return false, err
+	}
+	for {
+		var old bool
+		err := session.QueryRow(ctx, `select exists (select 1 from pg_stat_activity where pid <> pg_backend_pid() and (datname = current_database() or datname is null)
+			and greatest(age(backend_xid), age(backend_xmin)) >= age($1::text::xid))`, now).Scan(&old)
+		if err == nil && !old {
+			return true, nil
+		}
+		timer := time.NewTimer(50 * time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return false, nil
+		}
+	}
+}
+
+// patiently does again what gave up waiting for a lock.
+func patiently(ctx context.Context, do func() error) error {
+	for tries := 1; ; tries++ {
+		err := do()
+		var said *pgconn.PgError
+		if err == nil || tries == scrubTries || !errors.As(err, &said) || said.Code != "55P03" {
+			return err
+		}
+		timer := time.NewTimer(time.Duration(tries) * 100 * time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return errors.Join(ctx.Err(), err)
+		}
+	}
+}

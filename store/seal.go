@@ -1,0 +1,210 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"amend"
+)
+
+const (
+	// sealBatch is how many entries are linked in one transaction: others wait
+	// for it no longer than for a busy moment.
+	sealBatch = 500
+	// sealBatches bounds one Seal, so that what comes after it isn't late.
+	sealBatches = 10
+	// checkpointEvery is how often the chain's head is signed while it grows.
+	// What is cut off its end within that time is not noticed.
+	checkpointEvery = 5 * time.Minute
+)
+
+// sealer is what a process remembers of the checkpoints that it has written.
+type sealer struct {
+	notary *notary // nil where no checkpoints are kept
+
+	mu    sync.Mutex
+	at    time.Time // of the last one; zero: none yet in this process
+	links int64     // that it covers
+}
+
+// Seal links entries that the chain doesn't hold yet, a bounded number of them,
+// and writes a checkpoint where five minutes have passed since the last. It is
+// for one process of all, the one that ticks; should there be two, they take
+// turns. A checkpoint that can't be written is an error; the entries are linked
+// all the same.
+func (s *Store) Seal(ctx context.Context) error {
+	for range sealBatches {
+		linked, err := s.link(ctx)
+		if err != nil {
+			return err
+		}
+		if linked < sealBatch {
+			break
+		}
+	}
+	return s.checkpoint(ctx, checkpointEvery)
+}
+
+// SealAll links every entry and writes a checkpoint: for the end of a run.
+func (s *Store) SealAll(ctx context.Context) error {
+	for {
+		linked, err := s.link(ctx)
+		if err != nil {
+			return err
+		}
+		if linked == 0 {
+			return s.checkpoint(ctx, 0)
+		}
+	}
+}
+
+// link appends a batch to the chain. An entry whose transaction came late is
+// linked with the next one: the chain is in the order of linking.
+func (s *Store) link(ctx context.Context) (linked int, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("link the audit: %w", err)
+		}
+	}()
+	last, err := s.head(s.db.QueryRowContext(ctx, headOfChain))
+	if err != nil {
+		return 0, err
+	}
+	entries, err := query(ctx, s, scanAudit, `select `+auditColumns+` from audit where id in (select entry from audit_unsealed) order by at, id limit $1`, sealBatch)
+	if err != nil || len(entries) == 0 {
+		return 0, err
+	}
+	err = s.write(ctx, func(tx *tx) error {
+		linked = 0
+		if err := s.alone(tx, "audit/chain"); err != nil {
+			return err
+		}
+		now, err := s.head(tx.QueryRow(headOfChain))
+		if err != nil || now != last {
+			return err // another one was first
+		}
+		linked = len(entries)
+		return appendLinks(tx, last, entries)
+	})
+	return linked, err
+}
+
+// chainLink is one place of the chain.
+type chainLink struct {
+	seq  int64
+	hash string
+}
+
+const headOfChain = `select seq, hash from audit_chain order by seq desc limit 1`
+
+// head is the chain's last link; one with the number 0 where there is none.
+func (s *Store) head(r row) (chainLink, error) {
+	last := chainLink{hash: genesis(s.installation)}
+	err := r.Scan(&last.seq, &last.hash)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return last, fmt.Errorf("read the chain's head: %w", err)
+	}
+	return last, nil
+}
+
+func appendLinks(tx *tx, last chainLink, entries []AuditEntry) error {
+	for i := range entries {
+		last = last.next(&entries[i])
+		if err := tx.Later(`insert into audit_chain (seq, entry, hash) values ($1, $2, $3)`, last.seq, entries[i].ID, last.hash); err != nil {
+			return fmt.Errorf("append to the chain: %w", err)
+		}
+		if err := tx.Later(`delete from audit_unsealed where entry = $1`, entries[i].ID); err != nil {
+			return fmt.Errorf("append to the chain: %w", err)
+		}
+	}
+	return nil
+}
+
+// next is the link of an entry behind this one.
+func (l chainLink) next(e *AuditEntry) chainLink {
+	sum := sha256.Sum256(append([]byte(l.hash+"\n"), e.canonical()...))
+	return chainLink{l.seq + 1, hex.EncodeToString(sum[:])}
+}
+
+// genesis is what the first link follows: another one in every installation.
+func genesis(installation string) string {
+	sum := sha256.Sum256([]byte("amend audit of " + installation))
+	return hex.EncodeToString(sum[:])
+}
+
+// canonical is the one way to write an entry down for its hash: every column in
+// order, each with its length before it, so that nothing can be moved from one
+// to the next. Hashes are stored: it never changes.
+func (e *AuditEntry) canonical() []byte {
+	columns := []string{e.ID, strconv.FormatInt(micros(e.At), 10), e.Actor, e.Act, e.What, e.Result, e.Subject, e.CaseID, e.Repair,
+		strconv.Itoa(e.Step), e.Key, e.Rule, e.RuleVersion, e.Plan, e.Bytes, e.Reason}
+	var text []byte
+	for _, c := range columns {
+		text = fmt.Appendf(text, "%d:%s,", len(c), c)
+	}
+	return text
+}
+
+// checkpoint has the chain's head signed outside of the store, where it has
+// grown and so much time has passed since the last. A clock that was put back
+// doesn't hold it up. The first one of a process also looks whether the chain
+// still holds what the one before it signed; where it doesn't, that is an error,
+// and the new one is written all the same: the old one stays as evidence.
+func (s *Store) checkpoint(ctx context.Context, every time.Duration) error {
+	z := &s.sealer
+	if z.notary == nil {
+		return nil
+	}
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	now := s.now()
+	if passed := now.Sub(z.at); passed >= 0 && passed < every {
+		return nil
+	}
+	head, err := s.head(s.db.QueryRowContext(ctx, headOfChain))
+	if err != nil || head.seq == z.links {
+		return err
+	}
+	c := Checkpoint{Installation: s.installation, Links: head.seq, Head: head.hash, At: now}
+	var broken error
+	if z.at.IsZero() {
+		before, known, err := z.notary.last()
+		switch {
+		case known && before.Installation != c.Installation:
+			return foreign(z.notary.folder, before)
+		case known && before.Links == c.Links && before.Head == c.Head:
+			z.at, z.links = before.At, before.Links
+			return nil
+		case known:
+			err = s.contains(ctx, before)
+		}
+		broken = err
+	}
+	if err := z.notary.append(c); err != nil {
+		return errors.Join(broken, fmt.Errorf("write a checkpoint of the audit: %w", err))
+	}
+	z.at, z.links = now, head.seq
+	return broken
+}
+
+// contains fails with Conflict where the chain doesn't hold what a checkpoint
+// signed: somebody has changed the store, or an old copy of it was put back.
+func (s *Store) contains(ctx context.Context, c Checkpoint) error {
+	var hash string
+	err := s.db.QueryRowContext(ctx, `select hash from audit_chain where seq = $1`, c.Links).Scan(&hash)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("read the chain: %w", err)
+	}
+	if hash == c.Head {
+		return nil
+	}
+	return &amend.Error{Code: amend.Conflict, Text: fmt.Sprintf("the audit isn't the one whose checkpoint was signed at %s", c.At.Format(time.RFC3339)),
+		Next: "run `amend audit verify`; an old copy of the store looks like this, too"}
+}
