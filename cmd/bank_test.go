@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"sync"
@@ -44,18 +45,40 @@ func awaitWorker(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// setFault switches a fault of the script's bank: fault SERVICE 503|cut|off.
+// awaitOutput runs a command until its output matches: until REGEXP COMMAND …
+func awaitOutput(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until REGEXP COMMAND ARGUMENTS")
+	}
+	wanted := regexp.MustCompile("(?m)" + args[0])
+	deadline := time.After(30 * time.Second)
+	for tick := time.Tick(50 * time.Millisecond); ; {
+		if ts.Exec(args[1], args[2:]...) == nil && wanted.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		select {
+		case <-tick:
+		case <-deadline:
+			ts.Fatalf("%s was never said", args[0])
+		}
+	}
+}
+
+// setFault switches a fault of the script's bank: fault SERVICE 503|cut|slow|off.
 func setFault(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: fault SERVICE 503|cut|off")
+		ts.Fatalf("usage: fault SERVICE 503|cut|slow|off")
 	}
 	b, started := banks.Load(ts.Getenv("CONTROL"))
 	if !started {
 		ts.Fatalf("fault: start a bank first")
 	}
 	fault := bank.Fault{Outage: args[1]}
-	if args[1] == "off" {
+	switch args[1] {
+	case "off":
 		fault = bank.Fault{}
+	case "slow":
+		fault = bank.Fault{Latency: 1500 * time.Millisecond}
 	}
 	ts.Check(b.(*bank.Bank).Fault(args[0], fault))
 }

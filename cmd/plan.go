@@ -101,7 +101,7 @@ func (s *survey) begin() func([]reconciler.Found) error {
 }
 
 func (s *survey) tell(done bool) {
-	s.show.scan(reconciler.Progress{Scan: "plan", Customers: s.total, Took: now().Sub(s.started), Done: done})
+	s.show.scan(reconciler.Progress{Scan: "plan", Customers: s.total, Counted: s.total, Took: now().Sub(s.started), Done: done})
 }
 
 // add sorts one customer into what would be done.

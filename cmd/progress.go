@@ -3,11 +3,13 @@ package cmd
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 	"time"
 
 	"amend/reconciler"
+	"amend/store"
 )
 
 // progress shows how far a scan has come: one line that rewrites itself on a
@@ -19,6 +21,7 @@ type progress struct {
 
 	mu    sync.Mutex
 	last  time.Time
+	text  string
 	width int
 }
 
@@ -44,17 +47,54 @@ func (a *app) newProgress() (*progress, error) {
 
 // scan shows a scan's progress.
 func (p *progress) scan(s reconciler.Progress) {
-	if p == nil {
-		return
+	p.show(fmt.Sprintf("%s scan: %s", s.Scan, howFar(s)), s.Done)
+}
+
+// howFar says how far a scan has come.
+func howFar(s reconciler.Progress) string {
+	if s.Status == store.ScanPaused {
+		return pausing(s.By, s.Held)
 	}
-	rate := float64(s.Customers) / max(s.Took.Seconds(), 0.001)
+	rate := float64(s.Counted) / max(s.Took.Seconds(), 0.001)
 	text := fmt.Sprintf("%s customers, %s/s", number(s.Customers), number(int(rate)))
-	if s.Expected > 0 && !s.Done {
-		share := min(1, float64(s.Customers)/float64(s.Expected))
-		left := time.Duration(float64(max(0, s.Expected-s.Customers)) / max(rate, 1) * float64(time.Second))
-		text = fmt.Sprintf("%s %3.0f %%  %s of %s, %s/s, about %s left", bar(share), share*100, number(s.Customers), number(s.Expected), number(int(rate)), left.Round(time.Second))
+	switch {
+	case s.Status == store.ScanCancelled:
+		return fmt.Sprintf("cancelled by %s", s.By)
+	case s.Done || s.Expected == 0:
+		return text
+	case s.Customers >= s.Expected: // how many more there are nobody knows
+		return fmt.Sprintf("%s (%s at the last scan)", text, number(s.Expected))
 	}
-	p.show(fmt.Sprintf("%s scan: %s", s.Scan, text), s.Done)
+	share := float64(s.Customers) / float64(s.Expected)
+	text = fmt.Sprintf("%s %3.0f %%  %s of %s, %s/s", bar(share), math.Floor(share*100), number(s.Customers), number(s.Expected), number(int(rate)))
+	if rate < 1 {
+		return text
+	}
+	return text + fmt.Sprintf(", about %s left", span(time.Duration(float64(s.Expected-s.Customers)/rate*float64(time.Second))))
+}
+
+// pausing says how a paused scan stands: whoever looks at a part of it learns it
+// within seconds.
+func pausing(by string, held int) string {
+	if held > 0 {
+		return fmt.Sprintf("pausing: %s still looked at", plural(held, "part is", "parts are"))
+	}
+	return "paused by " + by
+}
+
+// span writes a duration as people say it: 9s, 4m30s, 3h5m.
+func span(d time.Duration) string {
+	unit := time.Second
+	if d >= time.Hour {
+		unit = time.Minute
+	}
+	text := d.Round(unit).String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }
 
 func bar(share float64) string {
@@ -62,17 +102,18 @@ func bar(share float64) string {
 	return strings.Repeat("█", full) + strings.Repeat("░", barWidth-full)
 }
 
-// show writes a line; where final, always.
+// show writes a line; where final, always. One that stands in a log already
+// isn't written again.
 func (p *progress) show(text string, final bool) {
 	if p == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !final && time.Since(p.last) < p.every {
+	if !final && (time.Since(p.last) < p.every || text == p.text) {
 		return
 	}
-	p.last = time.Now()
+	p.last, p.text = time.Now(), text
 	if !p.live {
 		fmt.Fprintln(p.out, text)
 		return

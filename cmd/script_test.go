@@ -30,7 +30,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"bank": startBank, "fault": setFault, "worker": awaitWorker, "sent": requireSent,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"bank": startBank, "fault": setFault, "worker": awaitWorker, "sent": requireSent, "until": awaitOutput,
 			"postgres": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("POSTGRES", testpg.New(t)) }},
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 	})

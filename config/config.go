@@ -4,12 +4,12 @@
 package config
 
 import (
-	"time"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"amend"
 	"amend/conditions"

@@ -6,7 +6,7 @@ import (
 )
 
 // secretKeys are the keys whose values are secrets, however they are written.
-var secretKeys = []string{"auth", "token", "app_token", "secret", "signing_secret", "password"}
+var secretKeys = []string{"auth", "observe", "token", "app_token", "secret", "signing_secret", "password"}
 
 // hide keeps the scalars below a node out of every excerpt. A reference to a
 // secret is none, and is shown.

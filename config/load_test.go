@@ -73,6 +73,13 @@ func TestLoad(t *testing.T) {
 		cfg := mustBank(t, "entity: {", "slack: {token: \"${file:"+path+"}\", channel: x}\nentity: {")
 		require.Equal(t, "s3cret", cfg.Slack.Token.Reveal())
 	})
+	t.Run("ATokenToObserveWith", func(t *testing.T) {
+		t.Parallel()
+		token := strings.Repeat("5e5a3e", 6)
+		cfg := mustBank(t, "scans:\n", "scans:\n  observe: {token: "+token+"}\n")
+		require.Equal(t, token, cfg.Scans.Observe.Reveal())
+		require.True(t, mustBank(t).Scans.Observe.Empty(), "nobody has one by default")
+	})
 	t.Run("AnIDIsMatchedAsAWhole", func(t *testing.T) {
 		t.Parallel()
 		entity := mustBank(t, "'^cus_[0-9]{6,}$'", "'cus_[0-9]{6,}|x'").Schema.Entity

@@ -11,9 +11,14 @@ import (
 )
 
 type scansSpec struct {
-	Source oneOrMany    `yaml:"source"`
-	Full   scheduleSpec `yaml:"full"`
-	Fresh  scheduleSpec `yaml:"fresh"`
+	Source  oneOrMany    `yaml:"source"`
+	Full    scheduleSpec `yaml:"full"`
+	Fresh   scheduleSpec `yaml:"fresh"`
+	Observe observeSpec  `yaml:"observe"`
+}
+
+type observeSpec struct {
+	Token amend.Secret `yaml:"token"`
 }
 
 type scheduleSpec struct {
@@ -31,10 +36,15 @@ type windowSpec struct {
 
 // Scans say who knows the customers, and when to look at them.
 type Scans struct {
-	Source []int         // services whose lists are united
-	Full   cron.Schedule // everybody; nil where not scheduled
-	Fresh  cron.Schedule // what changed, where a service can tell; nil where not scheduled
+	Source  []int         // services whose lists are united
+	Full    cron.Schedule // everybody; nil where not scheduled
+	Fresh   cron.Schedule // what changed, where a service can tell; nil where not scheduled
+	Observe amend.Secret  // what a service shows that says whom to look at; empty where none may
 }
+
+// leastToken is how many characters a token that programs show has at least:
+// that many hexadecimal digits are 128 bits.
+const leastToken = 32
 
 // Every is a schedule with a fixed distance, which may be below a second.
 type Every time.Duration
@@ -64,6 +74,23 @@ func (b *builder) scans() {
 	}
 	b.cfg.Scans.Full = b.schedule("scans.full", b.doc.Scans.Full)
 	b.cfg.Scans.Fresh = b.schedule("scans.fresh", b.doc.Scans.Fresh)
+	b.observe()
+}
+
+// observe refuses a token that is empty or can be guessed: whoever has it can
+// make amend call every service.
+func (b *builder) observe() {
+	at, missing := b.root.locate("scans.observe")
+	if missing != "" || at.kind != isMap {
+		return
+	}
+	token := b.doc.Scans.Observe.Token
+	if at.get("token") == nil {
+		b.decoder.missing(at, "token", "say which token services show: token: \"${OBSERVE_TOKEN}\"")
+	} else if len(token.Reveal()) < leastToken {
+		b.complain("scans.observe.token", "a token has %d characters at least, so that nobody guesses it; `openssl rand -hex 32` makes one", leastToken)
+	}
+	b.cfg.Scans.Observe = token
 }
 
 // schedule is nil where neither cron nor every is given.
@@ -92,34 +119,10 @@ func (b *builder) cron(path, expression, zone string) cron.Schedule {
 		b.complain(path+".cron", "%q is not a cron expression of five fields: %s", expression, err)
 		return nil
 	}
-	if spec, ok := schedule.(*cron.SpecSchedule); ok {
-		return wallClock{spec}
+	if spec, ok := schedule.(*cron.SpecSchedule); ok && !everyHour(spec) {
+		return newWallClock(spec)
 	}
 	return schedule
-}
-
-// wallClock is a cron schedule that takes place also on the day when the clocks
-// skip its time: then it is as long after the last change of the clocks as on
-// the day before. Without it a nightly scan, or the pause for a settlement,
-// would be left out once a year.
-type wallClock struct{ *cron.SpecSchedule }
-
-// Next is part of cron.Schedule.
-func (w wallClock) Next(t time.Time) time.Time {
-	next := w.SpecSchedule.Next(t)
-	_, offset := t.In(w.Location).Zone()
-	unchanged := *w.SpecSchedule
-	unchanged.Location = time.FixedZone("", offset)
-	skipped := unchanged.Next(t)
-	if skipped.IsZero() || !skipped.Before(next) && !next.IsZero() {
-		return next
-	}
-	wall := skipped.In(unchanged.Location)
-	local := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), 0, 0, w.Location)
-	if local.Hour() == wall.Hour() && local.Minute() == wall.Minute() {
-		return next // not skipped: the clocks change between t and then
-	}
-	return skipped
 }
 
 func (b *builder) windows() {

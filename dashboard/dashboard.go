@@ -28,6 +28,7 @@ type Options struct {
 	Log         *slog.Logger
 	Environment string        // stands above every page, so that nobody takes a demo for the real thing; may be empty
 	Actor       string        // in whose name sessions act; default "operator"
+	Observe     amend.Secret  // what a service shows that names customers to look at; empty where none may
 	Token       func() string // makes texts of at least 128 bits that can't be guessed; default crypto/rand.Text
 
 	// Announce tells whoever sits at the terminal a fresh login link. It is
@@ -44,6 +45,7 @@ type Server struct {
 	layouts  *layouts
 	doors    *doors
 	cookie   string
+	pass     *pass // for programs; nil where none may come
 }
 
 // Listen opens the listener, so that URL is known before anything is served. It
@@ -70,6 +72,9 @@ func Listen(o Options) (*Server, error) {
 	// Browsers share cookies between all ports of a host, so two dashboards on
 	// one machine would log each other's people out under one name.
 	s := &Server{options: o, listener: listener, layouts: layouts, doors: newDoors(o.Now, o.Token), cookie: fmt.Sprintf("amend_%d", address.Port)}
+	if !o.Observe.Empty() {
+		s.pass = newPass(o.Observe, o.Now)
+	}
 	s.server = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: 5 * time.Second,

@@ -45,6 +45,9 @@ func (s *Server) handler() http.Handler {
 			s.write(w, q, got, err)
 		})
 	}
+	for _, c := range s.calls() {
+		mux.HandleFunc(c.path, func(w http.ResponseWriter, q *http.Request) { s.reply(w, q, c) })
+	}
 	return guarded(mux)
 }
 

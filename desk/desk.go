@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"amend"
 	"amend/queue"
@@ -78,7 +80,7 @@ const timelineLimit = 100
 // the store knows. It fails with Invalid where the ID can't be one, and with
 // NotFound where every service says that nobody has it.
 func (d *Desk) Customer(ctx context.Context, id string) (*Sheet, error) {
-	if err := d.accept(id); err != nil {
+	if err := d.Accept(id); err != nil {
 		return nil, err
 	}
 	sheet := &Sheet{Look: d.Reader.Look(ctx, id)}
@@ -104,18 +106,26 @@ func (d *Desk) Customer(ctx context.Context, id string) (*Sheet, error) {
 	return sheet, nil
 }
 
-// accept refuses what can't be a customer's ID: it must not reach a URL or a
-// query, and nothing may ever be repaired on a sentinel.
-func (d *Desk) accept(id string) error {
+// Accept refuses what can't be a customer's ID: it must not reach a URL or a
+// query, and nothing may ever be repaired on a sentinel. It fails with Invalid.
+func (d *Desk) Accept(id string) error {
 	for i := range d.Schema.Services {
 		if s := d.Schema.Services[i].Sentinels; s.Declared() && (id == s.Present || id == s.Absent) {
 			return amend.Errorf(amend.Invalid, "%s is a sentinel of %s, which proves what absent means, and no %s", id, d.Schema.Services[i].Name, d.Schema.Entity.Name)
 		}
 	}
-	if d.Schema.Entity.Valid(id) {
+	if plausible(id) && d.Schema.Entity.Valid(id) {
 		return nil
 	}
 	return d.invalid(id)
+}
+
+// idLimit bounds an ID, in bytes, also where no pattern says what it looks like.
+const idLimit = 256
+
+// plausible holds of everything that anybody calls an ID.
+func plausible(id string) bool {
+	return id != "" && len(id) <= idLimit && utf8.ValidString(id) && !strings.ContainsFunc(id, unicode.IsControl)
 }
 
 func (d *Desk) invalid(id string) error {
@@ -260,7 +270,7 @@ func (d *Desk) Start(ctx context.Context, s Start) error {
 
 // Check asks for a customer to be looked at now.
 func (d *Desk) Check(ctx context.Context, customer, actor string) (request string, err error) {
-	if err := d.accept(customer); err != nil {
+	if err := d.Accept(customer); err != nil {
 		return "", err
 	}
 	request = d.Store.NewID("ask")

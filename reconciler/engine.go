@@ -48,7 +48,11 @@ type Engine struct {
 	Progress func(Progress)
 
 	defaults sync.Once // heals begin at the same time
+	crowds   crowds
 	swept    time.Time // when what is old was last deleted
+	sealed   time.Time // when the audit was last sealed
+	unsealed string    // the last failure to, so that its repeats aren't logged
+	meters   meters    // of the scans in which this process takes part
 }
 
 const (
@@ -64,19 +68,7 @@ const (
 	leaseMargin  = 2 * time.Second
 	defaultSweep = time.Second
 	sweepLimit   = 1000
-	// scanRetry is when a full scan that didn't end well is begun again.
-	scanRetry = 30 * time.Second
 )
-
-// Progress is how far a scan has come.
-type Progress struct {
-	Scan      string // full or fresh
-	Customers int
-	Expected  int // of the last full scan; 0 where unknown
-	Opened    int
-	Took      time.Duration
-	Done      bool
-}
 
 // Run works until the context ends: heals, sweeps and scans by their
 // schedules, beside whatever else is to be done when it is woken. It returns
@@ -92,6 +84,7 @@ func (e *Engine) Run(ctx context.Context, more map[queue.Kind]queue.Handler) err
 		queue.Tick: {Every: e.Sweep, Do: e.tick},
 	}
 	maps.Copy(handlers, more)
+	defer e.sealLast(ctx)
 	return e.Queue.Run(ctx, handlers)
 }
 
@@ -105,6 +98,7 @@ func (e *Engine) tick(ctx context.Context, _ string) {
 	if err := e.tidy(ctx); err != nil && ctx.Err() == nil {
 		e.Log.Error("what is old could not be deleted", "error", err)
 	}
+	e.seal(ctx)
 }
 
 // tidyEvery is how often what is old is looked for.
@@ -172,82 +166,6 @@ func (e *Engine) heal(ctx context.Context, customer string) {
 	if err := e.Heal(ctx, customer); err != nil && ctx.Err() == nil {
 		e.Log.Error("a heal failed", "customer", customer, "error", err)
 	}
-}
-
-// beginDue begins the scans whose time has come. One that is late is caught up
-// once, and none begins while another of its kind is under way. Where no full
-// scan has ever ended well one begins at once: no automatic repair starts
-// before it.
-func (e *Engine) beginDue(ctx context.Context) error {
-	for _, kind := range []string{store.FullScan, store.FreshScan} {
-		due, err := e.due(ctx, kind)
-		if err != nil {
-			return err
-		}
-		if due.IsZero() || due.After(e.Now()) {
-			continue
-		}
-		_, page, err := e.Store.StartScan(ctx, kind, store.Amend)
-		if amend.CodeOf(err) == amend.Conflict {
-			continue // another worker was first
-		}
-		if err != nil {
-			return err
-		}
-		e.Queue.Wake(e.Now(), queue.Job{Kind: queue.Page, Key: page})
-	}
-	return nil
-}
-
-// due is when a scan is to begin; zero where none is to.
-func (e *Engine) due(ctx context.Context, kind string) (time.Time, error) {
-	if _, open, err := e.Store.OpenScan(ctx, kind); err != nil || open {
-		return time.Time{}, err
-	}
-	last, any, err := e.Store.LastScan(ctx, kind, false)
-	if err != nil {
-		return time.Time{}, err
-	}
-	if kind == store.FreshScan {
-		return e.freshDue(ctx, last)
-	}
-	if last.Status == store.ScanPartial || last.Status == store.ScanFailed {
-		return earlier(last.EndedAt.Add(scanRetry), next(e.Full, last.StartedAt)), nil
-	}
-	if !any {
-		return e.Now(), nil
-	}
-	return next(e.Full, last.StartedAt), nil
-}
-
-// freshDue counts from the end of the last scan: a full one has looked at what
-// changed, too.
-func (e *Engine) freshDue(ctx context.Context, last store.Scan) (time.Time, error) {
-	full, any, err := e.Store.LastScan(ctx, store.FullScan, true)
-	if err != nil || !any {
-		return time.Time{}, err
-	}
-	since := full.EndedAt
-	if last.EndedAt.After(since) {
-		since = last.EndedAt
-	}
-	return next(e.Fresh, since), nil
-}
-
-// next is a schedule's next time; zero where there is no schedule.
-func next(s cron.Schedule, after time.Time) time.Time {
-	if s == nil {
-		return time.Time{}
-	}
-	return s.Next(after)
-}
-
-// earlier is the earlier of two times, where zero is never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // keep renews a hold until stop is called, so that it lasts as long as its

@@ -13,7 +13,7 @@ import (
 // guard asks every guard, with counts that nothing can change before the
 // decision is written.
 func (h *heal) guard(u *store.Update, rule *rules.Rule, since time.Time, byPerson bool) (rules.Decision, store.Load, error) {
-	load, err := u.Load(rule.Name, shareCause(rule), rule.From)
+	load, err := h.load(u, rule)
 	if err != nil {
 		return rules.Decision{}, load, err
 	}
@@ -105,10 +105,10 @@ func (h *heal) brake(u *store.Update, rule *rules.Rule, why string) error {
 // act again: nobody else may come who could say so.
 func (h *heal) unbrake(u *store.Update) error {
 	rule := h.Rules.Rule(u.Rule)
-	if rule == nil || u.State == h.look.Verdict.Name || h.look.Verdict.Name == states.Unseen {
+	if !h.lease.Braked || rule == nil || u.State == h.look.Verdict.Name || h.look.Verdict.Name == states.Unseen {
 		return nil
 	}
-	load, err := u.Load(rule.Name, shareCause(rule), rule.From)
+	load, err := h.load(u, rule)
 	if err != nil || !load.Braked {
 		return err
 	}

@@ -88,7 +88,7 @@ func (h *heal) stillBusy(ctx context.Context) (busy bool, err error) {
 		return false, err
 	}
 	err = h.update(ctx, func(u *store.Update) error {
-		load, err := u.Load(rule.Name, "", nil)
+		load, err := h.load(u, rule)
 		if err != nil {
 			return err
 		}
@@ -138,7 +138,7 @@ func (h *heal) turn(ctx context.Context) (bool, error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	open, err := h.load(ctx)
+	open, err := h.openRepair(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -148,8 +148,8 @@ func (h *heal) turn(ctx context.Context) (bool, error) {
 	return h.consider(ctx)
 }
 
-// load finds the case's repair that is open or proposed.
-func (h *heal) load(ctx context.Context) (bool, error) {
+// openRepair finds the case's repair that is open or proposed.
+func (h *heal) openRepair(ctx context.Context) (bool, error) {
 	if h.repair.ID == "" && !h.unread {
 		return false, nil // none was there, and none was begun under this lease
 	}

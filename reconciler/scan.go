@@ -5,22 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"amend"
 	"amend/connectors"
 	"amend/queue"
-	"amend/states"
 	"amend/store"
 )
-
-// freshOverlap is how far a fresh scan looks back beyond the last one's start:
-// a service may write down what changed a little late.
-const freshOverlap = 30 * time.Second
 
 // Scan looks at all customers, or at those that changed, and opens a case for
 // each that is out of coherence. A coherent customer without a case costs no
@@ -57,12 +50,12 @@ func (e *Engine) takePart(ctx context.Context, id string) (store.Scan, error) {
 			return scan, err
 		case !found:
 			return scan, amend.Errorf(amend.NotFound, "the scan is gone")
-		case scan.Status == store.ScanPartial:
-			return scan, errors.New(scan.Error)
-		case scan.Status == store.ScanCancelled:
-			return scan, amend.Errorf(amend.Conflict, "%s cancelled it", scan.ChangedBy)
-		case !scan.Open():
-			return scan, nil
+		}
+		if err := e.watch(ctx, scan); err != nil {
+			return scan, err
+		}
+		if !scan.Open() {
+			return scan, howItEnded(scan)
 		}
 		pages, err := e.Store.ReadyPages(ctx, pageWorkers)
 		if err != nil {
@@ -77,6 +70,17 @@ func (e *Engine) takePart(ctx context.Context, id string) (store.Scan, error) {
 			return scan, ctx.Err()
 		}
 	}
+}
+
+// howItEnded is why a scan that has ended didn't end well.
+func howItEnded(scan store.Scan) error {
+	switch scan.Status {
+	case store.ScanPartial, store.ScanFailed:
+		return errors.New(scan.Error)
+	case store.ScanCancelled:
+		return amend.Errorf(amend.Conflict, "%s cancelled it", scan.ChangedBy)
+	}
+	return nil
 }
 
 // sleep waits, and is false where the context ended first.
@@ -116,7 +120,10 @@ func (e *Engine) lookThrough(ctx context.Context, id string) error {
 		return err
 	})
 	defer stop()
-	s := &scanning{e: e, page: page}
+	m, _ := e.meters.of(page.Scan)
+	s := &scanning{sighter: newSighter(e), page: page, meter: m}
+	s.meter.begin(page, e.Now())
+	defer s.meter.leave(page)
 	err = s.run(kept)
 	var unwritten errUnwritten
 	if kept.Err() != nil || errors.As(err, &unwritten) {
@@ -133,8 +140,9 @@ func (e *Engine) lookThrough(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	s.meter.finish(page, scan)
 	if !scan.Open() {
-		s.told(scan, true)
+		e.over(scan)
 	}
 	return nil
 }
@@ -149,18 +157,18 @@ func (e *Engine) stage(ctx context.Context, page store.Page, service string) err
 
 // scanning is one part of a scan under way.
 type scanning struct {
-	e        *Engine
-	page     store.Page
-	found    store.Counted
-	expected int
+	sighter
+	page  store.Page
+	meter *meter
 }
 
 func (s *scanning) run(ctx context.Context) error {
-	s.found.States = map[string]int{}
 	visit := func(found []Found) error {
 		if err := s.visit(ctx, found); err != nil {
 			return errUnwritten{err}
 		}
+		s.meter.count(s.page, s.found)
+		s.e.Progress(s.meter.progress(s.e.Now()))
 		return nil
 	}
 	if s.page.Scan.Kind == store.FreshScan {
@@ -168,13 +176,14 @@ func (s *scanning) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		s.meter.expect(len(ids))
 		return errors.Join(s.e.LookAt(ctx, ids, visit), partial)
 	}
 	last, _, err := s.e.Store.LastScan(ctx, store.FullScan, true)
 	if err != nil {
 		return err
 	}
-	s.expected = last.Customers
+	s.meter.expect(last.Customers)
 	p := part{until: s.page.Until, limit: s.e.pageSize(s.page), staged: s.page.Scan.Staged, listed: func(until string, next position) error { return s.listed(ctx, until, next) }}
 	if err := json.Unmarshal(s.page.Position, &p.from); err != nil {
 		return fmt.Errorf("read where a page begins: %w", err)
@@ -218,161 +227,6 @@ func (s *scanning) listed(ctx context.Context, until string, next position) erro
 		s.e.Queue.Wake(s.e.Now(), queue.Job{Kind: queue.Page, Key: page})
 	}
 	return err
-}
-
-// visit counts a batch, opens cases, and wakes the open cases of customers
-// that look coherent again, or gone: only a heal closes them.
-func (s *scanning) visit(ctx context.Context, found []Found) error {
-	slices.SortFunc(found, func(a, b Found) int { return strings.Compare(a.Customer, b.Customer) })
-	open, err := s.e.Store.OpenBetween(ctx, found[0].Customer, found[len(found)-1].Customer)
-	if err != nil {
-		return err
-	}
-	hasCase := map[string]bool{}
-	for _, c := range open {
-		hasCase[c.Customer] = true
-	}
-	var sightings []store.Sighting
-	var wake []string
-	for i := range found {
-		f := &found[i]
-		s.count(f)
-		sighting, worth := s.e.sighting(f)
-		switch {
-		case f.Verdict.Name == states.Unseen:
-		case worth:
-			sightings = append(sightings, sighting)
-		case hasCase[f.Customer]:
-			wake = append(wake, f.Customer)
-		}
-	}
-	return s.record(ctx, sightings, wake)
-}
-
-func (s *scanning) count(f *Found) {
-	if f.Verdict.Name == states.Nobody {
-		return
-	}
-	s.found.Customers++
-	name := f.Verdict.Name
-	if f.Verdict.State != nil && f.Verdict.State.Coherent && !f.Coherent {
-		name += " (overdue)"
-	}
-	s.found.States[name]++
-	if f.Coherent {
-		s.found.Coherent++
-	}
-	if f.Verdict.Name == states.Unseen {
-		s.found.Unseen++
-	}
-}
-
-// sighting says what to write down of a customer, if anything: whoever is out
-// of coherence, and whoever is coherent for a time only that has to be counted
-// from a first look.
-func (e *Engine) sighting(f *Found) (store.Sighting, bool) {
-	state, now := f.Verdict.State, e.Now()
-	sighting := store.Sighting{Customer: f.Customer, State: f.Verdict.Name, Since: f.Since, Wake: now}
-	if state == nil {
-		return sighting, f.Verdict.Name == states.Unknown
-	}
-	since := f.Since
-	if since.IsZero() {
-		since = now
-	}
-	if state.Promise > 0 {
-		sighting.DueAt = since.Add(state.Promise)
-	}
-	switch {
-	case f.Coherent && counts(state):
-		sighting.Wake = now.Add(state.For)
-		return sighting, true
-	case f.Coherent:
-		return sighting, false
-	case state.Settle > 0 && since.Add(state.Settle).After(now):
-		sighting.Wake = since.Add(state.Settle)
-	}
-	return sighting, true
-}
-
-func (s *scanning) record(ctx context.Context, sightings []store.Sighting, wake []string) error {
-	if len(sightings) > 0 {
-		opened, err := s.e.Store.Sight(ctx, sightings)
-		if err != nil {
-			return err
-		}
-		s.found.Opened += len(opened)
-		for _, one := range sightings {
-			if slices.Contains(opened, one.Customer) {
-				s.e.Queue.Wake(one.Wake, queue.Job{Kind: queue.Heal, Key: one.Customer})
-			}
-		}
-	}
-	if len(wake) > 0 {
-		if err := s.e.Store.Wake(ctx, wake); err != nil {
-			return err
-		}
-		jobs := make([]queue.Job, len(wake))
-		for i, customer := range wake {
-			jobs[i] = queue.Job{Kind: queue.Heal, Key: customer}
-		}
-		s.e.Queue.Wake(s.e.Now(), jobs...)
-	}
-	scan := s.page.Scan // as it was when this part began
-	scan.Customers, scan.Opened = scan.Customers+s.found.Customers, scan.Opened+s.found.Opened
-	s.told(scan, false)
-	return nil
-}
-
-func (s *scanning) told(scan store.Scan, done bool) {
-	s.e.Progress(Progress{Scan: scan.Kind, Customers: scan.Customers, Expected: s.expected, Opened: scan.Opened, Took: s.e.Now().Sub(scan.StartedAt), Done: done})
-}
-
-// changed lists who changed since the last scan, where a source can tell, and
-// whoever has an open case. What a service can't tell is found by the next
-// full scan. partial says which services could not be asked.
-func (e *Engine) changed(ctx context.Context) (all []string, partial, err error) {
-	since := e.Now().Add(-freshOverlap)
-	for _, kind := range []string{store.FullScan, store.FreshScan} {
-		if last, any, err := e.Store.LastScan(ctx, kind, true); err != nil {
-			return nil, nil, err
-		} else if at := last.StartedAt.Add(-freshOverlap); any && (kind == store.FullScan || at.After(since)) {
-			since = at
-		}
-	}
-	ids := map[string]bool{}
-	for i, c := range e.Connectors {
-		if !c.Can().List || !c.Can().Since {
-			continue
-		}
-		if err := e.changedIn(ctx, c, since, ids); err != nil {
-			partial = errors.Join(partial, fmt.Errorf("list what changed in %s: %w", e.Schema.Services[i].Name, err))
-		}
-	}
-	open, err := e.Store.OpenBetween(ctx, "", "\U0010ffff")
-	for _, c := range open {
-		ids[c.Customer] = true
-	}
-	return slices.Sorted(maps.Keys(ids)), partial, err
-}
-
-func (e *Engine) changedIn(ctx context.Context, c connectors.Connector, since time.Time, ids map[string]bool) error {
-	for cursor := ""; ; {
-		page, err := c.List(ctx, connectors.PageRequest{Cursor: cursor, Since: since})
-		if err != nil {
-			return err
-		}
-		for _, k := range page.Records {
-			ids[k.ID] = true
-		}
-		if page.Next == cursor && cursor != "" {
-			return errCircle
-		}
-		if page.Next == "" {
-			return nil
-		}
-		cursor = page.Next
-	}
 }
 
 // reason shows why a record could not be read, for sentences.

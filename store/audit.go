@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -18,7 +17,7 @@ import (
 const (
 	ActSent      = "sent"      // about to be sent: written with the intent
 	ActAsked     = "asked"     // a person asked for a look or a rule
-	ActAnswered  = "answered"  // what became of that
+	ActAnswered  = "answered"  // what became of a rule that was asked for
 	ActScan      = "scan"      // a person began a scan, or changed its course
 	ActForgotten = "forgotten" // a customer was forgotten
 )
@@ -140,8 +139,8 @@ func (u *Update) auditSent(p Step) error {
 	return u.s.audit(u.tx, e)
 }
 
-// auditAsked writes what a person asked for, or with a result what became of
-// it.
+// auditAsked writes what a person asked for, or what became of it. The hints of
+// services, which come by the thousand, are not what people do.
 func (s *Store) auditAsked(tx *tx, q Request, act string) error {
 	who, err := s.subject(tx, q.Customer)
 	if err != nil {
@@ -156,7 +155,7 @@ func (s *Store) auditAsked(tx *tx, q Request, act string) error {
 
 // resultWord is the part of a request's result that quotes nobody.
 func resultWord(result string) string {
-	if word, _, _ := strings.Cut(result, ":"); slices.Contains([]string{"looked", "started", "refused"}, word) {
+	if word, _, _ := strings.Cut(result, ":"); word == "started" || word == "refused" {
 		return word
 	}
 	return "ended"

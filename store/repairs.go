@@ -111,13 +111,37 @@ type Load struct {
 	Braked    bool // an incident with the given cause is open
 }
 
+// Limits are what a load is held against.
+type Limits struct {
+	AtOnce, PerHour int
+}
+
+// slack is more than the number of transactions that can begin a repair at the
+// same moment: that of the connections of 32 workers. Only where a limit is
+// nearer than that must they wait for each other.
+const slack = 32 * writersLimit
+
+// near reports whether others who count at the same moment could exceed a limit.
+func (l Load) near(limits Limits) bool {
+	return l.Open+slack >= limits.AtOnce || l.LastHour+slack >= limits.PerHour
+}
+
 // Load counts what limits and brakes judge. Inside an update nothing can start
-// between the count and the write, whoever else works on the store.
-func (u *Update) Load(rule, cause string, states []string) (Load, error) {
-	var l Load
+// between the count and the write that would exceed a limit, whoever else works
+// on the store.
+func (u *Update) Load(rule, cause string, states []string, limits Limits) (Load, error) {
+	l, err := u.load(rule, cause, states)
+	if err != nil || !u.s.Shared() || !l.near(limits) {
+		return l, err
+	}
 	if err := u.s.alone(u.tx, "rule/"+rule); err != nil {
 		return l, err
 	}
+	return u.load(rule, cause, states)
+}
+
+func (u *Update) load(rule, cause string, states []string) (Load, error) {
+	var l Load
 	args := []any{rule, micros(u.s.now().Add(-time.Hour)), u.ID, cause}
 	in := "0"
 	if len(states) > 0 {

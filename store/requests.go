@@ -136,5 +136,8 @@ func (s *Store) take(tx *tx, id, result string) error {
 	if err != nil {
 		return fmt.Errorf("write the request: %w", err)
 	}
+	if q.Kind == AskLook {
+		return nil // it changes nothing: the audit has who asked for it
+	}
 	return s.auditAsked(tx, q, ActAnswered)
 }

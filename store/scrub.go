@@ -41,15 +41,19 @@ func (f *file) scrub(ctx context.Context) (rewritten bool, err error) {
 			return false, err
 		}
 	}
-	// It waits for readers, as long as a write would: ten seconds.
-	var busy, log, moved int64
-	if err := db.QueryRowContext(ctx, `pragma wal_checkpoint(truncate)`).Scan(&busy, &log, &moved); err != nil {
-		return false, err
+	return rewritten, emptyLog(ctx, db)
+}
+
+// emptyLog moves what the log holds into the file and makes it empty. Each try
+// waits ten seconds for whoever reads and writes.
+func emptyLog(ctx context.Context, db *sql.DB) error {
+	for range scrubTries {
+		var busy, frames, moved int64
+		if err := db.QueryRowContext(ctx, `pragma wal_checkpoint(truncate)`).Scan(&busy, &frames, &moved); err != nil || busy == 0 {
+			return err
+		}
 	}
-	if busy != 0 {
-		return false, &amend.Error{Code: amend.Unavailable, Text: "the log of the store's file could not be emptied: somebody is reading it for long", Next: "do it again"}
-	}
-	return rewritten, nil
+	return &amend.Error{Code: amend.Unavailable, Text: "the log of the store's file could not be emptied: somebody never stops reading or writing it", Next: "do it again"}
 }
 
 // analyzeAgain makes the planner's statistics anew where somebody has made some:
@@ -67,17 +71,18 @@ func analyzeAgain(ctx context.Context, db *sql.DB) error {
 var personal = []string{"cases", "repairs", "steps", "timeline", "requests", "incidents", "outbox", "subjects"}
 
 const (
-	// scrubLock is how long a table is waited for: whoever comes meanwhile waits
-	// behind us.
-	scrubLock  = "2s"
+	// scrubTries is how often what waits in vain is tried.
 	scrubTries = 5
+	// scrubLock is how long a try waits for a table: whoever comes meanwhile
+	// waits behind it.
+	scrubLock = "2s"
 	// scrubPatience is how long others are waited for who see what was deleted.
 	scrubPatience = 10 * time.Second
 )
 
-// scrub writes the tables anew, and the planner's statistics, which quote them.
-// A role that doesn't own the tables can't; then the database's own vacuum gets
-// to them some time.
+// scrub writes the tables and their indexes anew, and has the planner's
+// statistics, which quote them, made again. A role that doesn't own the tables
+// can't; then the database's own vacuum gets to them some time.
 func (d *database) scrub(ctx context.Context) (rewritten bool, err error) {
 	session, err := d.writers.Acquire(ctx)
 	if err != nil {
@@ -98,25 +103,20 @@ func (d *database) scrub(ctx context.Context) (rewritten bool, err error) {
 		_, reset := session.Exec(context.WithoutCancel(ctx), `reset lock_timeout; reset statement_timeout`)
 		err = errors.Join(err, reset)
 	}()
-	how := "vacuum (analyze) "
-	if bytes <= rewriteLimit {
-		// What somebody may still see, a vacuum takes along.
-		if rewritten, err = outlived(ctx, session.Conn()); err != nil {
-			return false, err
-		}
-		how = "vacuum (full, analyze) "
+	tables := strings.Join(personal, ", ")
+	if bytes > rewriteLimit {
+		return false, vacuum(ctx, session.Conn(), "vacuum (analyze) "+tables)
 	}
-	for _, text := range []string{how + strings.Join(personal, ", "), "vacuum (full) pg_statistic"} {
-		if err := patiently(ctx, func() error { _, err := session.Exec(ctx, text); return err }); err != nil {
-			return false, fmt.Errorf("vacuum: %w", err)
-		}
+	// What somebody may still see, a vacuum takes along.
+	if rewritten, err = outlive(ctx, session.Conn()); err != nil {
+		return false, err
 	}
-	return rewritten, nil
+	return rewritten, vacuum(ctx, session.Conn(), "vacuum (full, analyze) "+tables)
 }
 
-// outlived waits until nobody sees the database as it was before now: for a
+// outlive waits until nobody sees the database as it was before now: for a
 // while, since a copy that is being made can take hours.
-func outlived(ctx context.Context, session *pgx.Conn) (bool, error) {
+func outlive(ctx context.Context, session *pgx.Conn) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, scrubPatience)
 	defer cancel()
 	var now string
@@ -140,20 +140,16 @@ func outlived(ctx context.Context, session *pgx.Conn) (bool, error) {
 	}
 }
 
-// patiently does again what gave up waiting for a lock.
-func patiently(ctx context.Context, do func() error) error {
+// vacuum does it again where it gave up waiting for a lock.
+func vacuum(ctx context.Context, session *pgx.Conn, text string) error {
 	for tries := 1; ; tries++ {
-		err := do()
-		var said *pgconn.PgError
-		if err == nil || tries == scrubTries || !errors.As(err, &said) || said.Code != "55P03" {
-			return err
+		_, err := session.Exec(ctx, text)
+		if err == nil {
+			return nil
 		}
-		timer := time.NewTimer(time.Duration(tries) * 100 * time.Millisecond)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return errors.Join(ctx.Err(), err)
+		var said *pgconn.PgError
+		if tries == scrubTries || !errors.As(err, &said) || said.Code != "55P03" { // lock not available
+			return fmt.Errorf("vacuum: %w", err)
 		}
 	}
 }

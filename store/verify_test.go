@@ -109,8 +109,12 @@ type tampering struct {
 // tamperings are what S62 asks for, and some ways around it. The audit that
 // they are done to has 12 links, all signed, and before them at 4 and 8.
 var tamperings = []tampering{
-	{"DeletedEntry", func(i *intruder) { i.exec(`delete from audit where id = (select entry from audit_chain where seq = 5)`) }, 5, "is gone", 1},
-	{"DeletedFirstEntry", func(i *intruder) { i.exec(`delete from audit where id = (select entry from audit_chain where seq = 1)`) }, 1, "is gone", 1},
+	{"DeletedEntry", func(i *intruder) {
+		i.exec(`delete from audit where id = (select entry from audit_chain where seq = 5)`)
+	}, 5, "is gone", 1},
+	{"DeletedFirstEntry", func(i *intruder) {
+		i.exec(`delete from audit where id = (select entry from audit_chain where seq = 1)`)
+	}, 1, "is gone", 1},
 	{"DeletedLink", func(i *intruder) { i.exec(`delete from audit_chain where seq = 5`) }, 5, "Link 5 is missing", 2},
 	{"DeletedLinkAndEntry", func(i *intruder) {
 		i.exec(`delete from audit where id = (select entry from audit_chain where seq = 5)`)

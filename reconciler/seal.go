@@ -1,0 +1,48 @@
+package reconciler
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// sealEvery is how often what is new in the audit is linked: until then an
+	// entry can be taken out and nothing shows it.
+	sealEvery = 2 * time.Second
+	// sealLimit is how long the end of a run waits for the last of them.
+	sealLimit = 10 * time.Second
+)
+
+// seal links what is new in the audit, and has it signed from time to time.
+// Where that fails the work goes on: every entry stands where it was written,
+// and is linked by a later tick.
+func (e *Engine) seal(ctx context.Context) {
+	if passed := e.Now().Sub(e.sealed); passed >= 0 && passed < sealEvery {
+		return
+	}
+	e.sealed = e.Now()
+	e.saySeal(ctx, e.Store.Seal(ctx))
+}
+
+// sealLast links and signs the rest at the end of a run, if this is the process
+// that did it before.
+func (e *Engine) sealLast(ctx context.Context) {
+	if e.sealed.IsZero() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sealLimit)
+	defer cancel()
+	e.saySeal(ctx, e.Store.SealAll(ctx))
+}
+
+// saySeal logs a failure, and its repeats only after a success between.
+func (e *Engine) saySeal(ctx context.Context, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if err != nil && text != e.unsealed && ctx.Err() == nil {
+		e.Log.Error("the audit could not be sealed", "error", err)
+	}
+	e.unsealed = text
+}
