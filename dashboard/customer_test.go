@@ -276,6 +276,33 @@ func TestSystemLine(t *testing.T) {
 	require.Contains(t, line(), "Slack is behind. 7 messages wait, the oldest since 4 min ago (14:37 UTC).")
 }
 
+func TestPaused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.scanned(12*time.Minute, 41208)
+	kim := w.member()
+	line := func() string { return text(strings.SplitAfter(kim.get("/cases").body, "<main")[0]) }
+	require.NotContains(t, line(), "paused")
+	for _, p := range []store.Pause{
+		{Scope: store.PauseAll, Why: "the <b>provider</b> is being migrated", By: "ada"},
+		{Scope: store.PauseService, Target: "cards", Why: "they asked for it", By: "bo", Until: w.clock.Now().Add(26 * time.Hour)},
+	} {
+		_, err := w.store.Pause(t.Context(), p)
+		require.NoError(t, err)
+	}
+	require.Contains(t, line(), "All repairs are paused. ada says since just now (14:32:05 UTC): The <b>provider</b> is being migrated. It ends when somebody resumes. amend resume")
+	require.NotContains(t, kim.get("/cases").body, "<b>provider")
+	require.NotContains(t, line(), "Automatic repair is on")
+	require.Contains(t, line(), "Repairs through cards are paused. bo says since just now (14:32:05 UTC): They asked for it. It ends at 22 Nov 2025 16:32 UTC. amend resume --service cards")
+
+	scan, _, err := w.store.StartScan(t.Context(), store.FullScan, "ada")
+	require.NoError(t, err)
+	require.NoError(t, w.store.SteerScan(t.Context(), scan.ID, "pause", "kim"))
+	require.Contains(t, line(), "kim has paused the full scan: amend scan resume")
+	require.NoError(t, w.store.SteerScan(t.Context(), scan.ID, "cancel", "kim"))
+	require.NotContains(t, line(), "did not end well", "that was wanted")
+}
+
 func TestClock(t *testing.T) {
 	t.Parallel()
 	now := clock(start)

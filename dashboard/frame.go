@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"amend/rules"
@@ -29,8 +30,46 @@ type system struct {
 	Last      *moment
 	Customers string  // that the last full scan looked at
 	Running   *moment // since when a full scan runs
-	Broken    string  // how the newest full scan failed
+	Halted    string  // who paused the full scan
+	Paused    []standstill
+	Broken    string // how the newest full scan failed
 	Backlog   *backlog
+}
+
+// standstill is one pause that is in force.
+type standstill struct {
+	All           bool
+	What, Why, By string
+	Since         *moment
+	Until         string // empty where it doesn't end by itself
+	Resume        string // the command that ends it
+}
+
+func (s *Server) standstills(ctx context.Context) ([]standstill, error) {
+	all, err := s.options.Desk.Store.Pauses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var shown []standstill
+	for _, p := range all {
+		one := standstill{All: p.Scope == store.PauseAll, What: "All repairs are paused", Why: s.say(p.Why), By: p.By, Since: s.clock().at(p.At), Resume: "amend resume"}
+		switch p.Scope {
+		case store.PauseRule:
+			one.What = "The rule " + p.Target + " is paused"
+		case store.PauseService:
+			one.What = "Repairs through " + p.Target + " are paused"
+		case store.PauseCustomer:
+			one.What = "Repairs of " + p.Target + " are paused"
+		}
+		if p.Scope != store.PauseAll {
+			one.Resume += " --" + p.Scope + " " + p.Target
+		}
+		if !p.Until.IsZero() {
+			one.Until = p.Until.Format("2 Jan 2006 15:04 MST")
+		}
+		shown = append(shown, one)
+	}
+	return shown, nil
 }
 
 // backlog is what people haven't been told yet.
@@ -76,8 +115,16 @@ func (s *Server) system(ctx context.Context) (*system, error) {
 	switch {
 	case any && newest.Status == store.ScanRunning:
 		line.Running = c.at(newest.StartedAt)
-	case any && newest.Status != store.ScanDone:
+	case any && newest.Status == store.ScanPaused:
+		line.Halted = newest.ChangedBy
+	case any && (newest.Status == store.ScanPartial || newest.Status == store.ScanFailed):
 		line.Broken = s.say(newest.Error)
+	}
+	if line.Paused, err = s.standstills(ctx); err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(line.Paused, func(one standstill) bool { return one.All }) {
+		line.Repair = "Automatic repair is paused."
 	}
 	behind, err := db.Backlog(ctx)
 	if err != nil {

@@ -1,6 +1,8 @@
 package reconciler
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"amend"
@@ -17,11 +19,15 @@ func (h *heal) guard(u *store.Update, rule *rules.Rule, since time.Time, byPerso
 	if err != nil {
 		return rules.Decision{}, load, err
 	}
+	why, resumes, err := h.paused(u, rule.Name, services(rule))
+	if err != nil {
+		return rules.Decision{}, load, err
+	}
 	settle := time.Duration(0)
 	if state := h.look.Verdict.State; state != nil {
 		settle = state.Settle
 	}
-	return rules.Guard(rules.Facts{Now: h.Now(), Rule: rule, ByPerson: byPerson, Windows: h.Windows, View: h.look.View, Schema: h.Schema,
+	return rules.Guard(rules.Facts{Now: h.Now(), Rule: rule, ByPerson: byPerson, Paused: why, Resumes: resumes, Windows: h.Windows, View: h.look.View, Schema: h.Schema,
 		Rests: h.restsOn(rule), Since: since, Settle: settle, Looks: u.Looks, Customers: load.Customers,
 		InState: load.InStates, Open: load.Open, LastHour: load.LastHour}), load, nil
 }
@@ -79,15 +85,47 @@ func (h *heal) unproved(u *store.Update, rule *rules.Rule) (string, error) {
 	return "", nil
 }
 
+// paused says who has stopped what a rule would do now, and why; empty where
+// nobody has.
+func (h *heal) paused(u *store.Update, rule string, through []string) (why string, until time.Time, err error) {
+	p, is, err := u.Paused(rule, through)
+	if err != nil || !is {
+		return "", time.Time{}, err
+	}
+	what := "all repairs"
+	if p.Scope != store.PauseAll {
+		what = "the repairs of " + p.Target
+	}
+	return fmt.Sprintf("%s has paused %s: %s", p.By, what, p.Why), p.Until, nil
+}
+
+// services are those that a rule calls.
+func services(rule *rules.Rule) []string {
+	var names []string
+	for _, s := range rule.Steps {
+		name, _, _ := strings.Cut(s.Name, ".")
+		names = append(names, name)
+	}
+	return names
+}
+
 // mayResend asks what must hold before anything of an open repair is sent: what
-// was begun counts as one repair, so only standing pauses and a whole view are
-// asked again. The rule is nil where it is no longer declared.
-func (h *heal) mayResend(rule *rules.Rule) rules.Decision {
+// was begun counts as one repair, so only pauses and a whole view are asked
+// again. The rule is nil where it is no longer declared.
+func (h *heal) mayResend(u *store.Update, rule *rules.Rule) (rules.Decision, error) {
 	facts := rules.Facts{Now: h.Now(), Rule: rule, ByPerson: true, Windows: h.Windows, View: h.look.View, Schema: h.Schema}
+	var through []string
+	for _, s := range h.plan.Steps {
+		through = append(through, s.Service)
+	}
 	if rule != nil {
 		facts.Rests = h.restsOn(rule)
 	}
-	return rules.GuardAgain(facts)
+	var err error
+	if facts.Paused, facts.Resumes, err = h.paused(u, h.plan.Rule, through); err != nil {
+		return rules.Decision{}, err
+	}
+	return rules.GuardAgain(facts), nil
 }
 
 // shareCause is the incident of a rule that holds everything back.

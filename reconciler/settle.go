@@ -144,7 +144,9 @@ func (h *heal) next(u *store.Update, rule *rules.Rule) (act, done bool, err erro
 	case !slices.Contains(rule.From, name) && !slices.Contains(rule.To, name):
 		return false, true, h.giveUp(u, "moved", fmt.Sprintf("In the middle of %s the customer has become %s.", h.plan.Rule, name))
 	}
-	if d := h.mayResend(rule); !d.Go() {
+	if d, err := h.mayResend(u, rule); err != nil {
+		return false, false, err
+	} else if !d.Go() {
 		return false, true, h.waitIn(u, d.Until, string(d.Reason), d.Say+".")
 	}
 	return true, false, h.intend(u, len(h.steps))
@@ -265,7 +267,9 @@ func (h *heal) again(u *store.Update, step store.Step, why string) (act, done bo
 	if moved {
 		return h.abandon(u, fmt.Sprintf("The customer is %s now; %s is not sent again.", h.look.Verdict.Name, name))
 	}
-	if d := h.mayResend(rule); !d.Go() {
+	if d, err := h.mayResend(u, rule); err != nil {
+		return false, false, err
+	} else if !d.Go() {
 		return false, true, h.waitIn(u, d.Until, string(d.Reason), d.Say+".")
 	}
 	if err := u.Note("again", store.Amend, fmt.Sprintf("%s is sent again with the same key.", name)); err != nil {

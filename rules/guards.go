@@ -16,6 +16,7 @@ type Reason string
 const (
 	Allowed   Reason = "allowed"
 	Observing Reason = "observing" // the rule's mode only shows
+	Paused    Reason = "paused"    // a person has stopped it
 	InWindow  Reason = "window"    // a standing pause
 	Partial   Reason = "unseen"    // a record that the decision rests on could not be read
 	TooOld    Reason = "stale"     // a record is older than its service's max_age
@@ -54,7 +55,9 @@ func (w Window) Active(now time.Time) (time.Time, bool) {
 type Facts struct {
 	Now       time.Time
 	Rule      *Rule
-	ByPerson  bool // a person started it: settle and brakes are theirs to judge
+	ByPerson  bool      // a person started it: settle and brakes are theirs to judge
+	Paused    string    // by whom and why; empty where nothing is paused
+	Resumes   time.Time // when that ends by itself; zero where it doesn't
 	Windows   []Window
 	View      *amend.View
 	Schema    *amend.Schema
@@ -81,13 +84,16 @@ const busy = 250 * time.Millisecond
 // not help a service that is in trouble.
 const braked = 2 * time.Minute
 
+// pausedFor is when to look again where a pause has no end.
+const pausedFor = 10 * time.Minute
+
 // again is when to look again where no time is known.
 const again = 15 * time.Second
 
 // Guard asks all guards in order and gives the first that holds the repair
 // back.
 func Guard(f Facts) Decision {
-	for _, ask := range []func(Facts) Decision{mode, windows, whole, settled, brakes, Rates} {
+	for _, ask := range []func(Facts) Decision{mode, pause, windows, whole, settled, brakes, Rates} {
 		if d := ask(f); !d.Go() {
 			return d
 		}
@@ -102,6 +108,18 @@ func mode(f Facts) Decision {
 		return Decision{Reason: Observing, Say: fmt.Sprintf("%s only observes", f.Rule.Name)}
 	}
 	return allowed()
+}
+
+// pause is a person's word, which no other person's start overrules.
+func pause(f Facts) Decision {
+	if f.Paused == "" {
+		return allowed()
+	}
+	until := f.Resumes
+	if until.IsZero() {
+		until = f.Now.Add(pausedFor) // whoever resumes has everybody looked at who waits
+	}
+	return Decision{Reason: Paused, Say: f.Paused, Until: until}
 }
 
 func windows(f Facts) Decision {
@@ -169,9 +187,9 @@ func Rates(f Facts) Decision {
 }
 
 // GuardAgain asks what must hold whenever anything is sent, also a step that
-// was sent before: standing pauses, and a whole and fresh view.
+// was sent before: no pause, and a whole and fresh view.
 func GuardAgain(f Facts) Decision {
-	for _, ask := range []func(Facts) Decision{windows, whole} {
+	for _, ask := range []func(Facts) Decision{pause, windows, whole} {
 		if d := ask(f); !d.Go() {
 			return d
 		}

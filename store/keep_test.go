@@ -46,7 +46,7 @@ func (w *world) repaired(customer string) {
 func (w *world) count() map[string]int {
 	w.t.Helper()
 	counts := map[string]int{}
-	for _, table := range []string{"cases", "repairs", "steps", "timeline", "requests", "incidents", "outbox", "scans", "scan_pages"} {
+	for _, table := range []string{"cases", "repairs", "steps", "timeline", "requests", "incidents", "outbox", "scans", "scan_pages", "pauses", "subjects", "audit", "audit_unsealed", "audit_chain"} {
 		var n int
 		require.NoError(w.t, w.raw().QueryRow("select count(*) from "+table).Scan(&n))
 		counts[table] = n
@@ -111,6 +111,9 @@ func testCopyTo(t *testing.T, on engine) {
 	from.finish(from.scan(store.FullScan), store.Counted{Customers: 7, States: map[string]int{"active": 7}})
 	from.repaired("cus_000001")
 	held := from.claim("cus_000002")
+	_, err := from.Pause(t.Context(), store.Pause{Scope: store.PauseAll, By: "ada", Why: "a move"})
+	require.NoError(t, err)
+	require.NoError(t, from.Seal(t.Context()))
 	page := from.scan(store.FreshScan)
 	copied, err := from.CopyTo(t.Context(), to.Store)
 	require.NoError(t, err)

@@ -1,0 +1,54 @@
+package reconciler_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"amend/bank"
+	"amend/lifecycle"
+	"amend/store"
+)
+
+// TestI16Pause: nothing that a pause covers is sent, neither for the first time
+// nor again, until a person resumes; also over a restart.
+func TestI16Pause(t *testing.T) { onEach(t, testI16Pause) }
+
+func testI16Pause(t *testing.T, o options) {
+	t.Parallel()
+	w := setup(t, o)
+	w.scan()
+	customer := w.planted("ledger_missing")
+	pause := func(scope, target string) {
+		_, err := w.store.Pause(t.Context(), store.Pause{Scope: scope, Target: target, By: "ada", Why: "a test"})
+		require.NoError(t, err)
+	}
+	resume := func(scope, target string) {
+		require.NoError(t, w.store.Resume(t.Context(), scope, target, "bo"))
+	}
+	for scope, target := range map[string]string{store.PauseAll: "", store.PauseRule: "open-ledger", store.PauseService: "ledger", store.PauseCustomer: customer} {
+		pause(scope, target)
+		c := w.healUntil(customer, "paused")
+		require.Contains(t, c.Why, "ada has paused")
+		w.clock.passTo(c.WakeAt)
+		w.restart()
+		require.Equal(t, "paused", w.healUntil(customer, "paused").Reason)
+		resume(scope, target)
+		require.False(t, w.lastCase(customer).WakeAt.After(w.clock.Now()), "whoever waited is looked at")
+	}
+	require.Empty(t, w.sendings(customer, bank.LedgerOpen))
+
+	// What was sent and must be sent again waits, too.
+	w.fault("ledger", bank.Fault{Outage: bank.OutageUnavailable, Only: bank.OnlyOperations})
+	w.healUntil(customer, "backoff")
+	sent := w.step(customer).Sent
+	pause(store.PauseService, "ledger")
+	w.fault("ledger", bank.Fault{})
+	w.clock.pass(time.Minute)
+	w.healUntil(customer, "paused")
+	require.Equal(t, sent, w.step(customer).Sent)
+	resume(store.PauseService, "ledger")
+	require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+	w.requireNothingWrong()
+}

@@ -1,0 +1,135 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"amend"
+)
+
+// What a pause stops. Stored data: don't rename.
+const (
+	PauseAll      = "all"
+	PauseService  = "service"
+	PauseRule     = "rule"
+	PauseCustomer = "customer"
+)
+
+// Pause is a person's word that nothing is to be repaired: at all, by a rule,
+// through a service, or of a customer. It outlives restarts and reloads, and
+// ends at its time or when a person resumes.
+type Pause struct {
+	ID     string
+	Scope  string
+	Target string // empty for all
+	Why    string
+	By     string
+	At     time.Time
+	Until  time.Time // zero: until somebody resumes
+}
+
+// paused is the case's reason while a pause holds it back.
+const paused = "paused"
+
+const pauseColumns = `id, scope, target, why, set_by, set_at, until`
+
+func scanPause(r row) (Pause, error) {
+	var p Pause
+	var at, until int64
+	err := r.Scan(&p.ID, &p.Scope, &p.Target, &p.Why, &p.By, &at, &until)
+	p.At, p.Until = fromMicros(at), fromMicros(until)
+	return p, err
+}
+
+// Pause stops repairs. One that is in force for the same target is replaced.
+// Whatever reads the store after it has returned sends nothing that it covers.
+func (s *Store) Pause(ctx context.Context, p Pause) (Pause, error) {
+	err := s.write(ctx, func(tx *tx) error {
+		p.ID, p.At = s.ids.New("pause"), s.now()
+		if _, err := s.resume(tx, p.Scope, p.Target, p.By); err != nil {
+			return err
+		}
+		err := tx.Later(`insert into pauses (`+pauseColumns+`, ended_at, ended_by) values (`+placeholders(7)+`, 0, '')`,
+			p.ID, p.Scope, p.Target, p.Why, p.By, micros(p.At), micros(p.Until))
+		if err != nil {
+			return fmt.Errorf("write the pause: %w", err)
+		}
+		return s.auditPause(tx, p, "pause")
+	})
+	return p, err
+}
+
+// Resume ends a pause, and has whoever waited for it looked at. It fails with
+// NotFound where none is in force for the target.
+func (s *Store) Resume(ctx context.Context, scope, target, by string) error {
+	return s.write(ctx, func(tx *tx) error {
+		ended, err := s.resume(tx, scope, target, by)
+		if err != nil {
+			return err
+		}
+		if !ended {
+			return amend.Errorf(amend.NotFound, "nothing is paused there")
+		}
+		if err := tx.Later(`update cases set wake_at = $1 where ended_at = 0 and reason = '`+paused+`'`, micros(s.now())); err != nil {
+			return fmt.Errorf("wake who waited: %w", err)
+		}
+		return s.auditPause(tx, Pause{Scope: scope, Target: target, By: by}, "resume")
+	})
+}
+
+func (s *Store) resume(tx *tx, scope, target, by string) (ended bool, err error) {
+	done, err := tx.Exec(`update pauses set ended_at = $3, ended_by = $4 where scope = $1 and target = $2 and ended_at = 0`, scope, target, micros(s.now()), by)
+	if err != nil {
+		return false, fmt.Errorf("end the pause: %w", err)
+	}
+	n, err := done.RowsAffected()
+	return n > 0, err
+}
+
+func (s *Store) auditPause(tx *tx, p Pause, act string) error {
+	e := AuditEntry{Actor: p.By, Act: act, What: p.Scope}
+	switch p.Scope {
+	case PauseCustomer:
+		who, err := s.subject(tx, p.Target)
+		if err != nil {
+			return err
+		}
+		e.Subject = who.id
+	case PauseRule:
+		e.Rule = p.Target
+	case PauseService:
+		e.Result = p.Target
+	}
+	return s.audit(tx, e)
+}
+
+// Pauses lists those that are in force, the oldest first.
+func (s *Store) Pauses(ctx context.Context) ([]Pause, error) {
+	return query(ctx, s, scanPause, `select `+pauseColumns+` from pauses where ended_at = 0 and (until = 0 or until > $1) order by set_at`, micros(s.now()))
+}
+
+// Paused finds a pause that covers what a rule would do for this customer
+// through some services: the one that lasts longest.
+func (u *Update) Paused(rule string, services []string) (p Pause, is bool, err error) {
+	args := []any{micros(u.s.now()), rule, u.Customer}
+	through := ""
+	if len(services) > 0 {
+		through = ` or scope = 'service' and target in (` + following(len(args), len(services)) + `)`
+	}
+	for _, s := range services {
+		args = append(args, s)
+	}
+	p, err = scanPause(u.tx.QueryRow(`select `+pauseColumns+` from pauses where ended_at = 0 and (until = 0 or until > $1)
+		and (scope = 'all' or scope = 'rule' and target = $2 or scope = 'customer' and target = $3`+through+`)
+		order by case when until = 0 then 1 else 0 end desc, until desc limit 1`, args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return p, false, nil
+	}
+	if err != nil {
+		return p, false, fmt.Errorf("read pauses: %w", err)
+	}
+	return p, true, nil
+}
