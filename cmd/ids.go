@@ -47,11 +47,11 @@ func (a *app) scanIDs(ctx context.Context, path string, piped io.Reader) error {
 	}
 	from := piped
 	if path != "-" {
-		file, err := os.Open(path) //nolint:gosec // the operator's own file
+		file, err := os.Open(path)
 		if err != nil {
 			return fmt.Errorf("read the IDs: %w", err)
 		}
-		defer file.Close()
+		defer file.Close() //nolint:errcheck // it is only read
 		from = file
 	}
 	p, end, err := a.opened(ctx, slog.LevelWarn, openStore)

@@ -45,8 +45,11 @@ func (a *app) newProgress() (*progress, error) {
 	return &progress{out: a.stderr, every: plainEvery, last: time.Now()}, nil
 }
 
-// scan shows a scan's progress.
+// scan shows a scan's progress. That it stands still is shown at once.
 func (p *progress) scan(s reconciler.Progress) {
+	if s.Status == store.ScanPaused {
+		p.hurry()
+	}
 	p.show(fmt.Sprintf("%s scan: %s", s.Scan, howFar(s)), s.Done)
 }
 
@@ -55,23 +58,30 @@ func howFar(s reconciler.Progress) string {
 	if s.Status == store.ScanPaused {
 		return pausing(s.By, s.Held)
 	}
-	rate := float64(s.Counted) / max(s.Took.Seconds(), 0.001)
-	text := fmt.Sprintf("%s customers, %s/s", number(s.Customers), number(int(rate)))
+	rate, pace := 0.0, ""
+	if s.Took >= paceAfter {
+		rate = float64(s.Counted) / s.Took.Seconds()
+		pace = fmt.Sprintf(", %s/s", number(int(rate)))
+	}
+	text := number(s.Customers) + " customers" + pace
 	switch {
 	case s.Status == store.ScanCancelled:
-		return fmt.Sprintf("cancelled by %s", s.By)
+		return "cancelled by " + s.By
 	case s.Done || s.Expected == 0:
 		return text
 	case s.Customers >= s.Expected: // how many more there are nobody knows
 		return fmt.Sprintf("%s (%s at the last scan)", text, number(s.Expected))
 	}
 	share := float64(s.Customers) / float64(s.Expected)
-	text = fmt.Sprintf("%s %3.0f %%  %s of %s, %s/s", bar(share), math.Floor(share*100), number(s.Customers), number(s.Expected), number(int(rate)))
+	text = fmt.Sprintf("%s %3.0f %%  %s of %s%s", bar(share), math.Floor(share*100), number(s.Customers), number(s.Expected), pace)
 	if rate < 1 {
 		return text
 	}
 	return text + fmt.Sprintf(", about %s left", span(time.Duration(float64(s.Expected-s.Customers)/rate*float64(time.Second))))
 }
+
+// paceAfter is how long it takes until a pace means something.
+const paceAfter = 100 * time.Millisecond
 
 // pausing says how a paused scan stands: whoever looks at a part of it learns it
 // within seconds.
@@ -100,6 +110,16 @@ func span(d time.Duration) string {
 func bar(share float64) string {
 	full := int(share * barWidth)
 	return strings.Repeat("█", full) + strings.Repeat("░", barWidth-full)
+}
+
+// hurry has the next line shown without waiting for its turn.
+func (p *progress) hurry() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = time.Time{}
 }
 
 // show writes a line; where final, always. One that stands in a log already

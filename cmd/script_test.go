@@ -30,7 +30,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"bank": startBank, "fault": setFault, "worker": awaitWorker, "sent": requireSent, "until": awaitOutput,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"bank": startBank, "fault": setFault, "worker": awaitWorker, "sent": requireSent, "until": awaitOutput, "tamper": tamper,
 			"postgres": func(ts *testscript.TestScript, _ bool, _ []string) { ts.Setenv("POSTGRES", testpg.New(t)) }},
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 	})
@@ -73,11 +73,19 @@ func TestDocsRun(t *testing.T) {
 	tested := map[string]string{
 		"go run ./cmd/amend demo":                                   "TestDemo/Live",
 		"go run ./cmd/amend demo --once --customers 10000 --seed 7": "TestDemo/Once, with fewer customers",
-		"make check":                           "this test is part of it",
-		"amend check --config bank.yaml":       "testdata/script/check.txtar",
-		"amend plan --config bank.yaml":        "testdata/script/plan.txtar",
-		"amend run --config bank.yaml":         "testdata/script/run.txtar",
-		"amend migrate --from sqlite:amend.db": "testdata/script/migrate.txtar",
+		"make check":                                 "this test is part of it",
+		"amend check --config bank.yaml":             "testdata/script/check.txtar",
+		"amend plan --config bank.yaml":              "testdata/script/plan.txtar",
+		"amend run --config bank.yaml":               "testdata/script/run.txtar",
+		"amend scan":                                 "testdata/script/scan.txtar",
+		"amend scan list":                            "testdata/script/scan.txtar",
+		"amend scan pause":                           "testdata/script/scan.txtar",
+		"amend scan resume":                          "testdata/script/scan.txtar",
+		"amend scan cancel":                          "testdata/script/scan.txtar",
+		"amend scan --ids ids.txt":                   "testdata/script/ids.txtar",
+		"amend migrate --from sqlite:amend.db":       "testdata/script/migrate.txtar",
+		"amend audit verify --config bank.yaml":      "testdata/script/audit.txtar",
+		"amend forget cus_000042 --config bank.yaml": "testdata/script/forget.txtar",
 	}
 	for _, line := range shellLines(t) {
 		require.Contains(t, tested, line, "the docs show a command that no test runs")

@@ -130,11 +130,22 @@ func (p *parts) dashboard(listen, environment string, announce func(string)) (*d
 
 // openStore opens the configured store.
 func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*store.Store, func() error, error) {
-	s, err := store.Open(ctx, cfg.Store.URL, store.Options{Log: log})
+	s, err := store.Open(ctx, cfg.Store.URL, store.Options{Log: log, Audit: auditFolder(cfg.Store)})
 	if err != nil {
 		return nil, nil, err
 	}
 	return s, s.Close, nil
+}
+
+// auditFolder is where checkpoints of the audit are kept.
+func auditFolder(s config.Store) string {
+	switch path, isFile := strings.CutPrefix(s.URL, "sqlite:"); {
+	case s.Audit != "":
+		return s.Audit
+	case isFile:
+		return path + ".audit"
+	}
+	return "amend-audit"
 }
 
 // openStoreToRead opens the configured store where there is one, else an empty
@@ -148,7 +159,7 @@ func openStoreToRead(ctx context.Context, cfg *config.Config, log *slog.Logger) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a folder: %w", err)
 	}
-	s, err := store.Open(ctx, "sqlite:"+filepath.Join(folder, "empty.db"), store.Options{Log: log})
+	s, err := store.Open(ctx, "sqlite:"+filepath.Join(folder, "empty.db"), store.Options{Log: log, Audit: auditFolder(cfg.Store)})
 	if err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(folder))
 	}

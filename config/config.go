@@ -59,8 +59,9 @@ type Dashboard struct {
 
 // Store says where the truth is kept.
 type Store struct {
-	URL  string `yaml:"url"`
-	Keep Keep   `yaml:"keep"`
+	URL   string `yaml:"url"`
+	Keep  Keep   `yaml:"keep"`
+	Audit string `yaml:"audit"` // the folder of the audit's checkpoints
 }
 
 // Keep says how long what is over is kept.

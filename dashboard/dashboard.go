@@ -74,6 +74,7 @@ func Listen(o Options) (*Server, error) {
 	s := &Server{options: o, listener: listener, layouts: layouts, doors: newDoors(o.Now, o.Token), cookie: fmt.Sprintf("amend_%d", address.Port)}
 	if !o.Observe.Empty() {
 		s.pass = newPass(o.Observe, o.Now)
+		s.options.Observe = amend.Secret{} // its hash is enough
 	}
 	s.server = &http.Server{
 		Handler:           s.handler(),

@@ -31,6 +31,7 @@ type system struct {
 	Customers string  // that the last full scan looked at
 	Running   *moment // since when a full scan runs
 	Halted    string  // who paused the full scan
+	Held      string  // parts of it that are still looked at: whoever does learns of the pause within seconds
 	Paused    []standstill
 	Broken    string // how the newest full scan failed
 	Backlog   *backlog
@@ -117,6 +118,13 @@ func (s *Server) system(ctx context.Context) (*system, error) {
 		line.Running = c.at(newest.StartedAt)
 	case any && newest.Status == store.ScanPaused:
 		line.Halted = newest.ChangedBy
+		held, err := db.HeldPages(ctx, newest.ID)
+		if err != nil {
+			return nil, err
+		}
+		if held > 0 {
+			line.Held = plural(held, "part is", "parts are")
+		}
 	case any && (newest.Status == store.ScanPartial || newest.Status == store.ScanFailed):
 		line.Broken = s.say(newest.Error)
 	}

@@ -66,14 +66,22 @@ const theirs = `scope = '` + PauseCustomer + `' and target = $1`
 
 // mayForget fails with Conflict where forgetting would do harm.
 func (s *Store) mayForget(tx *tx, f Forgetting) error {
-	for _, now := range []struct{ is, text, next string }{
-		{`select exists (select 1 from cases where customer = $1 and ended_at = 0)`, "their case is open", "wait until it has ended"},
-		{`select exists (select 1 from pauses where ` + theirs + ` and ended_at = 0)`, "repairs of theirs are paused", "resume them"},
-		{`select exists (select 1 from requests where customer = $1 and taken_at = 0)`, "somebody has asked for something that isn't carried out yet", "wait until a worker has done it"},
-		{`select exists (select 1 from scan_pages where until = $1 or replace(position, $1, '') <> position)`, "a scan that is under way has just come to them", "wait until it has ended"},
+	for _, now := range []struct {
+		is         string
+		args       []any
+		text, next string
+	}{
+		{`select exists (select 1 from cases where customer = $1 and ended_at = 0)`, []any{f.Customer},
+			"their case is open", "wait until it has ended"},
+		{`select exists (select 1 from pauses where ` + theirs + ` and ended_at = 0 and (until = 0 or until > $2))`, []any{f.Customer, micros(s.now())},
+			"repairs of theirs are paused", "resume them"},
+		{`select exists (select 1 from requests where customer = $1 and taken_at = 0)`, []any{f.Customer},
+			"somebody has asked for something that isn't carried out yet", "wait until a worker has done it"},
+		{`select exists (select 1 from scan_pages where until = $1 or replace(position, $1, '') <> position)`, []any{f.Customer},
+			"a scan that is under way has just come to them", "wait until it has ended"},
 	} {
 		var is bool
-		if err := tx.QueryRow(now.is, f.Customer).Scan(&is); err != nil {
+		if err := tx.QueryRow(now.is, now.args...).Scan(&is); err != nil {
 			return err
 		}
 		if is {
@@ -145,7 +153,7 @@ func (s *Store) erase(tx *tx, f Forgetting) (rows int, err error) {
 		`delete from cases where customer = $1 and ended_at > 0`,
 		`delete from timeline where customer = $1 and case_id not in ` + going,
 		`delete from requests where customer = $1 and taken_at > 0`,
-		`delete from pauses where ` + theirs + ` and ended_at > 0`,
+		`delete from pauses where ` + theirs + ` and (ended_at > 0 or until > 0)`,
 		`delete from subjects where customer = $1`,
 	} {
 		done, err := tx.Exec(text, f.Customer)

@@ -115,18 +115,21 @@ func (d *database) scrub(ctx context.Context) (rewritten bool, err error) {
 }
 
 // outlive waits until nobody sees the database as it was before now: for a
-// while, since a copy that is being made can take hours.
+// while, since a copy that is being made can take hours. What counts are the
+// transactions of the whole server, since no snapshot that is taken while one of
+// them runs is younger than it, and those who read here.
 func outlive(ctx context.Context, session *pgx.Conn) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, scrubPatience)
 	defer cancel()
 	var now string
-	if err := session.QueryRow(ctx, `select pg_current_xact_id()::xid::text`).Scan(&now); err != nil {
+	if err := session.QueryRow(ctx, `select pg_current_xact_id()::text`).Scan(&now); err != nil {
 		return false, err
 	}
 	for {
 		var old bool
-		err := session.QueryRow(ctx, `select exists (select 1 from pg_stat_activity where pid <> pg_backend_pid() and (datname = current_database() or datname is null)
-			and greatest(age(backend_xid), age(backend_xmin)) >= age($1::text::xid))`, now).Scan(&old)
+		err := session.QueryRow(ctx, `select pg_snapshot_xmin(pg_current_snapshot()) <= $1::text::xid8 or exists (
+			select 1 from pg_stat_activity where pid <> pg_backend_pid() and (datname = current_database() or datname is null)
+				and age(backend_xmin) >= age($1::text::xid8::xid))`, now).Scan(&old)
 		if err == nil && !old {
 			return true, nil
 		}

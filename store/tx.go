@@ -29,7 +29,7 @@ type inFile struct {
 // Exec is part of carrier.
 func (t inFile) Exec(text string, args ...any) (sql.Result, error) {
 	if s := t.texts.find(text); s != nil {
-		return t.Stmt(s).Exec(args...)
+		return t.Stmt(s).Exec(args...) //nolint:sqlclosecheck // the transaction closes it; what it was made from stays
 	}
 	return t.Tx.Exec(text, args...)
 }
@@ -43,7 +43,7 @@ func (t inFile) Later(text string, args ...any) error {
 // QueryRow is part of carrier.
 func (t inFile) QueryRow(text string, args ...any) row {
 	if s := t.texts.find(text); s != nil {
-		return t.Stmt(s).QueryRow(args...)
+		return t.Stmt(s).QueryRow(args...) //nolint:sqlclosecheck // as above
 	}
 	return t.Tx.QueryRow(text, args...)
 }
@@ -78,10 +78,10 @@ func (t *texts) find(text string) *sql.Stmt {
 
 // query runs a query outside of any transaction.
 func (t *texts) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	s := t.find(text)
+	s := t.find(text) //nolint:sqlclosecheck // statements are kept as long as the pool
 	if s == nil {
 		t.prepare()
-		if s = t.find(text); s == nil {
+		if s = t.find(text); s == nil { //nolint:sqlclosecheck // as above
 			return t.db.QueryContext(ctx, text, args...)
 		}
 	}
@@ -96,7 +96,7 @@ func (t *texts) prepare() {
 		if t.prepared[text] != nil || len(t.prepared) >= textsLimit {
 			continue
 		}
-		if s, err := t.db.Prepare(text); err == nil {
+		if s, err := t.db.Prepare(text); err == nil { //nolint:sqlclosecheck // as above
 			t.prepared[text] = s
 		}
 	}

@@ -58,6 +58,7 @@ type world struct {
 	clock   *clock
 	address string
 	audit   string // the folder of the audit's checkpoints
+	db      *sql.DB
 }
 
 func (on engine) setup(t *testing.T) *world {
@@ -90,6 +91,9 @@ func (w *world) path() string { return strings.TrimPrefix(w.address, "sqlite:") 
 // raw is the store as another program sees it.
 func (w *world) raw() *sql.DB {
 	w.t.Helper()
+	if w.db != nil {
+		return w.db
+	}
 	driver, address := "pgx", w.address
 	if path, isFile := strings.CutPrefix(w.address, "sqlite:"); isFile {
 		driver, address = "sqlite", "file:"+path
@@ -97,5 +101,6 @@ func (w *world) raw() *sql.DB {
 	db, err := sql.Open(driver, address)
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { require.NoError(w.t, db.Close()) })
+	w.db = db
 	return db
 }

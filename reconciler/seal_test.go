@@ -1,0 +1,198 @@
+package reconciler_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver named "pgx"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"amend/bank"
+	"amend/connectors"
+	"amend/lifecycle"
+	"amend/store"
+)
+
+// raw says something to the store past amend.
+func (w *world) raw(text string) {
+	w.Helper()
+	driver, source := "pgx", w.address
+	if path, isFile := strings.CutPrefix(w.address, "sqlite:"); isFile {
+		driver, source = "sqlite", "file:"+path
+	}
+	db, err := sql.Open(driver, source)
+	require.NoError(w, err)
+	defer db.Close()
+	_, err = db.ExecContext(w.Context(), text)
+	require.NoError(w, err)
+}
+
+// Invariant I21: each request that a service received has an entry in the audit
+// that was written before it, one for each time it was sent.
+func TestEachSendingIsInTheAudit(t *testing.T) { onEach(t, testEachSendingIsInTheAudit) }
+
+func testEachSendingIsInTheAudit(t *testing.T, o options) {
+	t.Parallel()
+	o.customers = 800
+	var w *world
+	sends := 0
+	watched := sending(func(_ context.Context, _ connectors.Request, next func() connectors.Answer) connectors.Answer {
+		sends++
+		all, err := w.store.Audit(t.Context(), store.AuditFilter{Limit: 1000})
+		assert.NoError(t, err)
+		written := 0
+		for _, e := range all {
+			if e.Act == "sent" {
+				written++
+			}
+		}
+		assert.Equal(t, sends, written, "something is sent without its entry")
+		return next()
+	})
+	o.wrap = map[string]func(connectors.Connector) connectors.Connector{"ledger": watched, "cards": watched, "billing": watched}
+	w = setup(t, o)
+	w.scan()
+	customers := w.allPlanted("ledger_missing")
+	require.Greater(t, len(customers), 2)
+	for i, customer := range customers {
+		w.fault("ledger", []bank.Fault{{}, {Outage: "503", Only: bank.OnlyOperations}, {LostRate: 1, Only: bank.OnlyOperations}}[i%3])
+		w.heal(customer)
+		w.clock.passTo(w.lastCase(customer).WakeAt)
+		w.heal(customer)
+		w.fault("ledger", bank.Fault{})
+		w.healOn(customer)
+	}
+	received := map[string][]bank.Entry{}
+	for _, e := range w.bank.Journal().Entries() {
+		received[e.Customer] = append(received[e.Customer], e)
+	}
+	again := 0
+	for customer, entries := range received {
+		sent, err := w.store.Audit(t.Context(), store.AuditFilter{Customer: customer, Limit: 1000})
+		require.NoError(t, err)
+		require.Len(t, sent, len(entries), customer)
+		for i, e := range entries {
+			s := sent[len(sent)-1-i] // the newest is the first
+			require.Equal(t, "sent", s.Act)
+			require.Equal(t, store.Amend, s.Actor)
+			require.NotEmpty(t, s.Plan)
+			if e.Key != "" {
+				require.Equal(t, e.Key, s.Key)
+			}
+			if i > 0 && s.Key == sent[len(sent)-i].Key {
+				again++
+			}
+		}
+	}
+	require.Positive(t, again, "nothing was sent twice")
+	require.Equal(t, w.bank.Journal().Len(), sends)
+	w.requireNothingWrong()
+}
+
+// Fault T44: where the audit can't be written, nothing is sent.
+func TestAuditBlocked(t *testing.T) { onEach(t, testAuditBlocked) }
+
+func testAuditBlocked(t *testing.T, o options) {
+	t.Parallel()
+	w := setup(t, o)
+	w.scan()
+	customer := w.planted("ledger_missing")
+	w.raw(`alter table audit rename to away`)
+	for range 5 {
+		if w.engine.Heal(t.Context(), customer) == nil {
+			w.clock.passTo(w.lastCase(customer).WakeAt)
+		} else {
+			w.clock.pass(time.Minute)
+		}
+	}
+	require.Zero(t, w.bank.Journal().Len(), "something was sent without an entry in the audit")
+	require.Empty(t, w.repairs(customer), "no intent is left behind, either")
+
+	w.raw(`alter table away rename to audit`)
+	require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+	require.Positive(t, w.bank.Journal().Len())
+	w.requireNothingWrong()
+}
+
+// A worker links what is new and has it signed, at the latest when it ends. What
+// hinders it is said once, and nobody waits for it.
+func TestRunSealsTheAudit(t *testing.T) { onEach(t, testRunSealsTheAudit) }
+
+func testRunSealsTheAudit(t *testing.T, o options) {
+	t.Parallel()
+	w := setup(t, o)
+	require.NoError(t, w.store.Close())
+	folder := filepath.Join(t.TempDir(), "audit")
+	require.NoError(t, os.WriteFile(folder, []byte("a file stands in the way"), 0o600))
+	var err error
+	w.store, err = store.Open(t.Context(), w.address, store.Options{Now: w.clock.Now, Audit: folder})
+	require.NoError(t, err)
+	var log lines
+	w.engine = w.another()
+	w.engine.Sweep, w.engine.Log = 5*time.Millisecond, slog.New(slog.NewTextHandler(&log, nil))
+	asked := 0
+	ask := func() {
+		asked++
+		_, err := w.store.Ask(t.Context(), store.Request{ID: w.store.NewID("ask"), Customer: w.planted("ledger_missing"), Kind: store.AskLook, Actor: "ada"})
+		require.NoError(t, err)
+	}
+	verify := func() store.Verification {
+		v, err := w.store.VerifyAudit(t.Context())
+		require.NoError(t, err)
+		return v
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	group.Go(func() { assert.NoError(t, w.engine.Run(ctx, nil)) })
+	ask()
+	failures := func() int { return log.count("the audit could not be sealed") }
+	require.Eventually(t, func() bool { w.clock.pass(time.Second); return failures() > 0 }, 20*time.Second, 5*time.Millisecond)
+	for range 20 {
+		w.clock.pass(3 * time.Second)
+		<-time.After(5 * time.Millisecond)
+	}
+	require.Equal(t, 1, failures(), "%s", log.String())
+	require.NoError(t, os.Remove(folder))
+	require.Eventually(t, func() bool { w.clock.pass(time.Second); return verify().Newest.Links >= 1 }, 20*time.Second, 5*time.Millisecond)
+
+	ask() // less than five minutes later
+	cancel()
+	group.Wait()
+	v := verify()
+	require.Empty(t, v.Problems)
+	require.Zero(t, v.Waiting)
+	require.GreaterOrEqual(t, v.Links, int64(asked))
+	require.Equal(t, v.Links, v.Newest.Links, "the end is signed")
+}
+
+// lines is a log that may be read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write is part of io.Writer.
+func (l *lines) Write(text []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(text)
+}
+
+// String is all of it.
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *lines) count(what string) int { return strings.Count(l.String(), what) }
