@@ -61,6 +61,10 @@ cover: ## Test coverage by function, as a page in .tools/cover.html
 bench: ## The benchmarks, with allocations
 	go test -run='^$$' -bench=. -benchmem ./...
 
+.PHONY: soak
+soak: ## Kill workers and databases for an hour, as often as the goal figures ask
+	AMEND_SOAK=1 go test ./internal/faults -count=1 -timeout=90m -v
+
 .PHONY: build
 build: ## The program, as bin/amend
 	CGO_ENABLED=0 go build -trimpath -o bin/amend ./cmd/amend

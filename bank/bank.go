@@ -153,6 +153,17 @@ func (b *Bank) Truth(id string) string {
 	return c.state(b.world.now())
 }
 
+// CoherentWithin reports whether the customer was, in truth, in a coherent state
+// at some moment from one time to another: what somebody says who has read the
+// customer then can be right. A sign-up that becomes overdue by itself counts as
+// coherent until something happens to it.
+func (b *Bank) CoherentWithin(id string, from, to time.Time) bool {
+	b.world.mu.RLock()
+	defer b.world.mu.RUnlock()
+	c, ok := b.world.byID[id]
+	return ok && c.coherentWithin(from, to)
+}
+
 // Coherent reports whether the customer is, in truth, in a coherent state. Who
 // isn't a customer isn't coherent.
 func (b *Bank) Coherent(id string) bool { return isCoherent(b.Truth(id)) }

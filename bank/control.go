@@ -20,7 +20,7 @@ const controlHelp = `The demo bank. Everything here is for people; nothing needs
   curl %[1]s/journal/cus_000002       every mutation of one customer
 
 Services: identity, ledger, cards, billing, compliance (outage only).
-latency and jitter are durations; error_rate, lost_rate and hang_rate are shares
+latency, jitter and ack_delay (between an effect and its answer) are durations; error_rate, lost_rate and hang_rate are shares
 from 0 to 1; only is "reads" or "operations".
 
 `
@@ -84,10 +84,11 @@ func decodeFault(body io.Reader) (Fault, error) {
 	}
 	latency, err := parseDuration("latency", wire.Latency)
 	jitter, err2 := parseDuration("jitter", wire.Jitter)
+	ackDelay, err3 := parseDuration("ack_delay", wire.AckDelay)
 	return Fault{
-		Latency: latency, Jitter: jitter, ErrorRate: wire.ErrorRate, LostRate: wire.LostRate,
+		Latency: latency, Jitter: jitter, AckDelay: ackDelay, ErrorRate: wire.ErrorRate, LostRate: wire.LostRate,
 		HangRate: wire.HangRate, Outage: wire.Outage, Only: wire.Only,
-	}, errors.Join(err, err2)
+	}, errors.Join(err, err2, err3)
 }
 
 func parseDuration(name, value string) (time.Duration, error) {

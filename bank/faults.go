@@ -21,6 +21,9 @@ const (
 type Fault struct {
 	Latency time.Duration // added to every request, before any effect
 	Jitter  time.Duration // up to so much more, at random
+	// AckDelay: between an operation's effect and its answer, up to so much, at
+	// random. A caller that goes away meanwhile leaves the effect behind.
+	AckDelay time.Duration
 	// ErrorRate: answered 500, 502 or 503 before any effect.
 	ErrorRate float64
 	// LostRate: the effect is done and the connection cut without an answer.
@@ -95,8 +98,8 @@ func (f Fault) validate() error {
 			errs = append(errs, fmt.Errorf("%s is a share from 0 to 1, not %v", r.name, r.rate))
 		}
 	}
-	if f.Latency < 0 || f.Jitter < 0 {
-		errs = append(errs, errors.New("latency and jitter are never negative"))
+	if f.Latency < 0 || f.Jitter < 0 || f.AckDelay < 0 {
+		errs = append(errs, errors.New("latency, jitter and ack_delay are never negative"))
 	}
 	if f.Outage != "" && f.Outage != OutageUnavailable && f.Outage != OutageCut {
 		errs = append(errs, fmt.Errorf("outage is %q, %q or nothing, not %q", OutageUnavailable, OutageCut, f.Outage))
@@ -111,6 +114,7 @@ func (f Fault) validate() error {
 type faultJSON struct {
 	Latency   string  `json:"latency,omitempty"`
 	Jitter    string  `json:"jitter,omitempty"`
+	AckDelay  string  `json:"ack_delay,omitempty"`
 	ErrorRate float64 `json:"error_rate,omitempty"`
 	LostRate  float64 `json:"lost_rate,omitempty"`
 	HangRate  float64 `json:"hang_rate,omitempty"`
@@ -126,6 +130,9 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 	}
 	if f.Jitter != 0 {
 		wire.Jitter = f.Jitter.String()
+	}
+	if f.AckDelay != 0 {
+		wire.AckDelay = f.AckDelay.String()
 	}
 	return json.Marshal(wire)
 }

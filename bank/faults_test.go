@@ -55,6 +55,27 @@ func TestFault(t *testing.T) {
 		require.Equal(t, 201, b.call(t, order(id, "k1")).status)
 		require.Equal(t, judged{sent: 2, effects: 1, replays: 1}, b.judged())
 	})
+	t.Run("AcksComeLateAndAfterTheEffect", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		require.NoError(t, b.Fault(cardsName, Fault{AckDelay: time.Hour}))
+		id := b.someone(t, "card_missing")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ended := make(chan error, 1)
+		go func() {
+			_, err := b.try(ctx, order(id, "k1"))
+			ended <- err
+		}()
+		require.Eventually(t, func() bool { return b.Truth(id) == "active" }, 10*time.Second, time.Millisecond)
+		require.Empty(t, ended)
+		cancel()
+		require.ErrorIs(t, <-ended, context.Canceled)
+
+		require.NoError(t, b.Fault(cardsName, Fault{}))
+		require.Equal(t, 201, b.call(t, order(id, "k1")).status)
+		require.Equal(t, judged{sent: 2, effects: 1, replays: 1}, b.judged())
+	})
 	t.Run("HangsUntilTheCallerGivesUp", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
@@ -141,6 +162,7 @@ func TestFaultIsChecked(t *testing.T) {
 		"RateAboveOne":         {cardsName, Fault{ErrorRate: 1.1}, "error_rate is a share"},
 		"NegativeRate":         {cardsName, Fault{LostRate: -0.1}, "lost_rate is a share"},
 		"NegativeLatency":      {cardsName, Fault{Latency: -1}, "never negative"},
+		"NegativeAckDelay":     {cardsName, Fault{AckDelay: -1}, "never negative"},
 		"UnknownOutage":        {cardsName, Fault{Outage: "fire"}, `not "fire"`},
 		"UnknownScope":         {cardsName, Fault{Only: "writes"}, `not "writes"`},
 		"ComplianceHasNoHTTP":  {complianceName, Fault{Latency: 1}, "only an outage"},

@@ -37,6 +37,7 @@ type drawnFault struct {
 	hang   bool
 	delay  time.Duration
 	lose   bool
+	ack    time.Duration // between the effect and its answer
 }
 
 // draw decides about one request. Nothing is drawn while no fault is on, so
@@ -57,6 +58,9 @@ func (f *faults) draw(operation bool) drawnFault {
 	}
 	drawn.hang = f.rand.Float64() < fault.HangRate
 	drawn.lose = f.rand.Float64() < fault.LostRate
+	if fault.AckDelay > 0 {
+		drawn.ack = time.Duration(f.rand.Int64N(int64(fault.AckDelay)))
+	}
 	return drawn
 }
 
@@ -86,11 +90,17 @@ func (d drawnFault) stop(w http.ResponseWriter, r *http.Request) (int, bool) {
 }
 
 // wait adds the latency and reports whether the caller is still there.
-func (d drawnFault) wait(ctx context.Context) bool {
-	if d.delay == 0 {
+func (d drawnFault) wait(ctx context.Context) bool { return pause(ctx, d.delay) }
+
+// waitAck holds the answer back and reports whether the caller is still there.
+func (d drawnFault) waitAck(ctx context.Context) bool { return pause(ctx, d.ack) }
+
+// pause waits and reports whether the context still goes on.
+func pause(ctx context.Context, delay time.Duration) bool {
+	if delay == 0 {
 		return ctx.Err() == nil
 	}
-	timer := time.NewTimer(d.delay)
+	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -74,6 +74,13 @@ func (j *Journal) Entries() []Entry {
 	return append([]Entry(nil), j.entries...)
 }
 
+// Len is the number of entries.
+func (j *Journal) Len() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.entries)
+}
+
 // Of returns a copy of one customer's entries in order of receipt.
 func (j *Journal) Of(customer string) []Entry {
 	j.mu.Lock()

@@ -208,11 +208,15 @@ func (n *need) addEffect() bool {
 	return !n.outstanding || n.effects > 1
 }
 
-// settle brings the needs in line with the truth after a change of c. It is
-// called in the same hold of the lock as the change, whoever made it: seed,
-// drift or an operation. A need that ended and begins again is a new one, with
-// no keys and no effects.
+// settle brings the needs in line with the truth after a change of c, and notes
+// when c became coherent or ceased to be. It is called in the same hold of the
+// lock as the change, whoever made it: seed, drift or an operation. A need that
+// ended and begins again is a new one, with no keys and no effects.
 func (w *world) settle(c *customer) {
+	now := w.now()
+	if coherent := isCoherent(c.state(now)); coherent != c.coherent {
+		c.coherent, c.turned = coherent, append(c.turned, now)
+	}
 	for _, op := range operations {
 		wanted := c.unneeded(op) == ""
 		known := c.needs[op]

@@ -242,6 +242,7 @@ func TestJournal(t *testing.T) {
 
 	second := b.last(t)
 	require.Equal(t, 2, second.Seq)
+	require.Equal(t, 2, b.Journal().Len())
 	require.Contains(t, string(second.Before), `"status":"active"`)
 	require.Contains(t, string(second.After), `"status":"blocked"`)
 	require.Empty(t, b.Journal().Of("cus_999999"))

@@ -118,7 +118,7 @@ func (s *service) operate(o *operation) func(http.ResponseWriter, *http.Request,
 		done.lost = drawn.lose
 		// Entered before the answer leaves: whoever has it finds it in the journal.
 		s.finish(seq, cmd, done)
-		if done.status == 0 || done.lost {
+		if done.status == 0 || done.lost || !drawn.waitAck(r.Context()) {
 			cut(w)
 			return
 		}

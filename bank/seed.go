@@ -94,7 +94,7 @@ func idOf(number int) string { return fmt.Sprintf("cus_%06d", number) }
 // make plants one customer; their needs begin here.
 func (p *planter) make(c *customer, r recipe) {
 	r.plant(p, c)
-	c.planted = r.state
+	c.planted, c.coherent = r.state, isCoherent(r.state)
 	p.world.settle(c)
 }
 
@@ -102,7 +102,7 @@ func (p *planter) make(c *customer, r recipe) {
 func (p *planter) sentinel(c *customer) {
 	p.active(c)
 	c.hold = p.hold(false)
-	c.planted = stateActive
+	c.planted, c.coherent = stateActive, true
 }
 
 // active gives everything that a customer in order has.

@@ -59,6 +59,20 @@ func (c *customer) state(now time.Time) string {
 	return "" // never: the last state always holds
 }
 
+// coherentWithin reports whether c was coherent at some moment from one time to
+// another. It goes back through what settle has noted.
+func (c *customer) coherentWithin(from, to time.Time) bool {
+	coherent, until := c.coherent, to
+	for i := len(c.turned) - 1; i >= 0; i-- {
+		turned := c.turned[i]
+		if coherent && !turned.After(to) && !until.Before(from) {
+			return true
+		}
+		coherent, until = !coherent, turned
+	}
+	return coherent && !until.Before(from)
+}
+
 // isCoherent reports whether nothing needs to be done about a state.
 func isCoherent(state string) bool {
 	for _, s := range accountStates {

@@ -129,3 +129,44 @@ func everyView() []view {
 	}
 	return views
 }
+
+// TestCoherentWithin breaks a customer in order at one minute past noon, who is
+// mended at three minutes past.
+func TestCoherentWithin(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	at := func(minute int) time.Time { return noon.Add(time.Duration(minute) * time.Minute) }
+	active, missing := b.planted("active")[0], b.someone(t, "card_missing")
+	change := func(id string, do func(c *customer)) {
+		b.world.mu.Lock()
+		defer b.world.mu.Unlock()
+		do(b.world.byID[id])
+		b.world.settle(b.world.byID[id])
+	}
+	b.clock.advance(time.Minute)
+	change(active, func(c *customer) { c.identity.email = "new@mail.example" })
+	change(missing, func(c *customer) { c.identity.email = "new@mail.example" })
+	b.clock.advance(2 * time.Minute)
+	b.call(t, setEmail(active, b.email(t, active)))
+
+	for name, test := range map[string]struct {
+		id       string
+		from, to int
+		want     bool
+	}{
+		"Before":              {active, 0, 0, true},
+		"UpToTheBreak":        {active, 0, 2, true},
+		"WhileBroken":         {active, 2, 2, false},
+		"UntilMended":         {active, 2, 3, true},
+		"Since":               {active, 4, 9, true},
+		"OverAllOfIt":         {active, 0, 9, true},
+		"NeverInOrder":        {missing, 0, 9, false},
+		"NobodyIsNotInOrder":  {"cus_999999", 0, 9, false},
+		"AlwaysInOrderBefore": {sentinelPresent, -9, -8, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, test.want, b.CoherentWithin(test.id, at(test.from), at(test.to)))
+		})
+	}
+}

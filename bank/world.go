@@ -60,6 +60,9 @@ type customer struct {
 	needs    map[Operation]*need
 	touched  time.Time // when a mutation or a drift last came
 	inFlight int       // mutations received and not yet answered
+
+	coherent bool        // when last settled
+	turned   []time.Time // when that changed, the oldest first
 }
 
 // identity is who the customer is.

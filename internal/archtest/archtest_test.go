@@ -104,6 +104,7 @@ func TestRules(t *testing.T) {
 		{"ModuleInATestElsewhere", "ModulesStayAtHome", "cmd/a_test.go", `package cmd; import "github.com/riverqueue/river/rivertype"`, "queue/river alone may"},
 
 		{"TestOfTheCommand", "TestsDoNotImportTheCommand", "cmd/a_test.go", `package cmd_test; import "amend/cmd"`, ""},
+		{"TestOfProcesses", "TestsDoNotImportTheCommand", "internal/faults/a_test.go", `package faults; import "amend/cmd"`, ""},
 		{"TestThroughTheCommand", "TestsDoNotImportTheCommand", "store/a_test.go", `package store; import "amend/cmd"`, "store/a_test.go imports amend/cmd"},
 
 		{"NewRandom", "RandomnessIsVersionTwo", "a.go", `package amend; import "math/rand/v2"`, ""},

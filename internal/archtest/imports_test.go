@@ -108,11 +108,15 @@ func isStandard(name string) bool {
 }
 
 // testsOfTheCommand finds tests that reach for the whole program to test a
-// part of it.
+// part of it. Where the picture lets a folder import the command, the program as
+// a whole is what it tests.
 func testsOfTheCommand(project tree) []string {
 	var findings []string
 	for _, f := range project {
 		if !f.isTest() || f.folder() == "cmd" || strings.HasPrefix(f.folder(), "cmd/") {
+			continue
+		}
+		if r, found := lookup(picture, f.folder()); found && slices.Contains(r.may, "cmd") {
 			continue
 		}
 		for _, name := range f.imports {

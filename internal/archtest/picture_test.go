@@ -66,6 +66,8 @@ var picture = []row{
 	{"internal/archtest", nil, helper, "this test"},
 	{"internal/testproc", nil, helper, "runs a program as long as a test process"},
 	{"internal/testpg", list("internal/testproc"), helper, "a PostgreSQL database for a test"},
+	{"internal/testproxy", nil, helper, "a network that goes wrong between a test and PostgreSQL"},
+	{"internal/faults", list("bank cmd escalation/slacktest internal/testpg internal/testproxy"), helper, "tests of amend as a process among processes: they need the program as it is started"},
 	{"internal/testbrowser", list("internal/testproc"), helper, "a browser tab for a test"},
 }
 

@@ -1,16 +1,16 @@
-// Package testpg gives each test a PostgreSQL database of its own.
+// Package testpg gives tests real PostgreSQL: New a database in a cluster that
+// all tests of the process share, Start a server of the test's own, which may be
+// killed and started again.
 //
-// The first test that asks starts a private cluster for its process: in memory
-// where there is room, else under /tmp; on a Unix socket only; without fsync;
-// owned by the user postgres where the tests run as root. It ends with the process and leaves
-// nothing behind (see testproc). A test that asks where PostgreSQL isn't
-// installed fails; it never skips.
+// A cluster is private: in memory where there is room, else under /tmp; without
+// fsync; owned by the user postgres where the tests run as root. It ends with
+// the process and leaves nothing behind (see testproc). A test that asks where
+// PostgreSQL isn't installed fails; it never skips.
 package testpg
 
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -22,18 +22,25 @@ import (
 	"amend/internal/testproc"
 )
 
-// patience limits each step that waits for the server.
+// patience limits each step that waits for a server.
 const patience = 30 * time.Second
 
 // template is what new databases are copies of.
 const template = "template1"
+
+// initialize makes a cluster. Nobody but this machine's users reaches it, so
+// everybody is trusted.
+const initialize = `"$initdb" --pgdata="$dir/data" --username=amend --auth=trust --encoding=UTF8 --no-locale --no-sync`
+
+// environment is what servers run with, beside what testproc adds.
+var environment = []string{"LC_ALL=C", "TZ=UTC"}
 
 // shared starts the process's cluster once; its error reaches every test.
 var shared = sync.OnceValues(startCluster)
 
 // New makes an empty database (UTF-8, byte order collation, UTC) for the test
 // and drops it at the test's end, also where connections are still open. It
-// returns a URL that pgx accepts.
+// returns a URL that pgx accepts; the server listens on a Unix socket only.
 func New(t testing.TB) string {
 	t.Helper()
 	server, err := shared()
@@ -52,9 +59,9 @@ func New(t testing.TB) string {
 	return server.url(name)
 }
 
-// cluster is one running server.
+// cluster is the server that all tests of the process share.
 type cluster struct {
-	process   *testproc.Process
+	place
 	databases atomic.Int64
 }
 
@@ -69,8 +76,8 @@ func startCluster() (*cluster, error) {
 	}
 	process, err := testproc.Start(testproc.Program{
 		Name:     "amend-pg",
-		Command:  func(dir string) []string { return serverCommand(bin, dir) },
-		Env:      []string{"LC_ALL=C", "TZ=UTC"},
+		Command:  func(dir string) []string { return clusterCommand(bin, dir) },
+		Env:      environment,
 		Signal:   "QUIT", // at once: nobody reads this cluster again
 		User:     owner,
 		InMemory: true,
@@ -78,7 +85,7 @@ func startCluster() (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	server := &cluster{process: process}
+	server := &cluster{place: place{host: process.Dir, port: 5432, data: filepath.Join(process.Dir, "data"), log: process.Log}}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := process.Ready(ctx, server.ping); err != nil {
@@ -87,31 +94,15 @@ func startCluster() (*cluster, error) {
 	return server, nil
 }
 
-// serverCommand makes the cluster and then becomes its server.
-func serverCommand(bin, dir string) []string {
+// clusterCommand makes the cluster and then becomes its server.
+func clusterCommand(bin, dir string) []string {
 	const script = `
 initdb=$1 postgres=$2 dir=$3
-"$initdb" --pgdata="$dir/data" --username=amend --auth=trust --encoding=UTF8 --no-locale --no-sync &&
+` + initialize + ` &&
 exec "$postgres" -D "$dir/data" -c listen_addresses= -c unix_socket_directories="$dir" -c port=5432 \
 	-c fsync=off -c synchronous_commit=off -c full_page_writes=off \
 	-c max_wal_size=128MB -c max_connections=200 -c timezone=UTC -c log_timezone=UTC`
 	return []string{"sh", "-c", script, "sh", filepath.Join(bin, "initdb"), filepath.Join(bin, "postgres"), dir}
-}
-
-// url addresses a database; the port is spelt out because PGPORT would
-// otherwise change it.
-func (c *cluster) url(database string) string {
-	query := url.Values{"host": {c.process.Dir}, "port": {"5432"}}
-	address := url.URL{Scheme: "postgres", User: url.User("amend"), Path: "/" + database, RawQuery: query.Encode()}
-	return address.String()
-}
-
-func (c *cluster) ping(ctx context.Context) error {
-	connection, err := pgx.Connect(ctx, c.url("postgres"))
-	if err != nil {
-		return err
-	}
-	return connection.Close(ctx)
 }
 
 func (c *cluster) create(database string) error {
@@ -120,28 +111,4 @@ func (c *cluster) create(database string) error {
 
 func (c *cluster) drop(database string) error {
 	return c.administer("DROP DATABASE " + pgx.Identifier{database}.Sanitize() + " WITH (FORCE)")
-}
-
-// administer runs one statement, after it has made sure that the server is
-// ours: a stray PGHOST or service file must never let a test drop a database
-// somewhere else.
-func (c *cluster) administer(statement string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	connection, err := pgx.Connect(ctx, c.url("postgres"))
-	if err != nil {
-		return fmt.Errorf("connect: %w\n%s", err, c.process.Log())
-	}
-	defer connection.Close(ctx) //nolint:errcheck // the statement has been answered by then
-	var dir string
-	if err := connection.QueryRow(ctx, "SHOW data_directory").Scan(&dir); err != nil {
-		return fmt.Errorf("read the data directory: %w", err)
-	}
-	if ours := filepath.Join(c.process.Dir, "data"); dir != ours {
-		return fmt.Errorf("this server's data is in %s, not in %s: nothing done", dir, ours)
-	}
-	if _, err := connection.Exec(ctx, statement); err != nil {
-		return fmt.Errorf("%s: %w", statement, err)
-	}
-	return nil
 }

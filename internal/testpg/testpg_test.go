@@ -7,8 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
-
-	"amend/internal/testproc"
 )
 
 func connect(t *testing.T, dsn string) *pgx.Conn {
@@ -67,8 +65,8 @@ func TestAdminister(t *testing.T) {
 		// A socket of the same server under another path: it answers, but its
 		// data is elsewhere.
 		alias := t.TempDir() + "/pg"
-		require.NoError(t, exec.CommandContext(t.Context(), "ln", "-s", server.process.Dir, alias).Run())
-		stranger := &cluster{process: &testproc.Process{Dir: alias}}
+		require.NoError(t, exec.CommandContext(t.Context(), "ln", "-s", server.host, alias).Run())
+		stranger := place{host: alias, port: server.port, data: alias + "/data"}
 
 		err := stranger.administer("CREATE DATABASE stray")
 

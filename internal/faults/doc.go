@@ -1,0 +1,9 @@
+// Package faults tests amend as a process among processes: real workers, started
+// as anybody starts them, are killed, stopped and cut off from their database,
+// while a bank outside of them keeps its own ledger of what it was asked to do.
+//
+// Its tests are the faults T01, T03, T23, T24, T32, T33 and T35, and they know
+// amend by its command line, its configuration and the tables of its store alone.
+// A normal run takes each fault a few times; AMEND_SOAK=1 takes it as often as
+// the goal figures ask for (make soak).
+package faults
