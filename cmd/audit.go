@@ -48,6 +48,9 @@ pseudonyms; --customer finds those of one, until the customer is forgotten. With
 }
 
 func (a *app) auditList(ctx context.Context, o auditOptions) error {
+	if o.limit < 1 {
+		return fmt.Errorf("--limit %d: at least 1 belongs there", o.limit)
+	}
 	p, end, err := a.opened(ctx, slog.LevelWarn, openStoreToRead)
 	if err != nil {
 		return err
@@ -86,7 +89,7 @@ func (a *app) entriesText(entries []store.AuditEntry) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "AT\tACTOR\tACT\tWHAT\tSUBJECT\tREPAIR")
+	fmt.Fprintln(table, "AT (UTC)\tACTOR\tACT\tWHAT\tSUBJECT\tREPAIR")
 	for _, e := range entries {
 		what := strings.Join(strings.Fields(e.What+" "+e.Rule+" "+e.Result), " ")
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", e.At.Format(time.DateTime), e.Actor, e.Act, what, e.Subject, e.Repair)

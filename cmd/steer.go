@@ -96,7 +96,7 @@ func (p *parts) toSteer(ctx context.Context, s steer, id string) (store.Scan, er
 		return able[0], nil
 	case len(open) == 0:
 		return store.Scan{}, &amend.Error{Code: amend.NotFound, Text: "no scan is under way", Next: "`amend scan` begins one"}
-	case false:
+	case len(able) == 0:
 		return store.Scan{}, &amend.Error{Code: amend.Conflict, Text: fmt.Sprintf("there is nothing to %s: %s", s.act, named(open)), Next: "`amend scan list` shows them all"}
 	}
 	return store.Scan{}, &amend.Error{Code: amend.Invalid, Text: fmt.Sprintf("%d scans are under way: %s", len(able), named(able)), Next: fmt.Sprintf("say which: `amend scan %s %s`", s.act, able[0].ID)}

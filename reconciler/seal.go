@@ -21,7 +21,9 @@ func (e *Engine) seal(ctx context.Context) {
 		return
 	}
 	e.sealed = e.Now()
-	e.saySeal(ctx, e.Store.Seal(ctx))
+	if err := e.Store.Seal(ctx); err == nil || ctx.Err() == nil {
+		e.saySeal(err)
+	}
 }
 
 // sealLast links and signs the rest at the end of a run, if this is the process
@@ -32,16 +34,16 @@ func (e *Engine) sealLast(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sealLimit)
 	defer cancel()
-	e.saySeal(ctx, e.Store.SealAll(ctx))
+	e.saySeal(e.Store.SealAll(ctx))
 }
 
 // saySeal logs a failure, and its repeats only after a success between.
-func (e *Engine) saySeal(ctx context.Context, err error) {
+func (e *Engine) saySeal(err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
 	}
-	if err != nil && text != e.unsealed && ctx.Err() == nil {
+	if err != nil && text != e.unsealed {
 		e.Log.Error("the audit could not be sealed", "error", err)
 	}
 	e.unsealed = text

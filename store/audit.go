@@ -180,7 +180,10 @@ type AuditFilter struct {
 // Audit lists entries, newest first. It finds those of a customer only until
 // the customer is forgotten.
 func (s *Store) Audit(ctx context.Context, f AuditFilter) ([]AuditEntry, error) {
-	return query(ctx, s, scanAudit, `select `+auditColumns+` from audit
-		where ($1 = '' or subject = (select id from subjects where customer = $1)) and at >= $2 order by at desc, id desc limit $3`,
-		f.Customer, micros(f.Since), f.Limit)
+	const newest = ` and at >= $1 order by at desc, id desc limit $2`
+	if f.Customer == "" {
+		return query(ctx, s, scanAudit, `select `+auditColumns+` from audit where true`+newest, micros(f.Since), f.Limit)
+	}
+	return query(ctx, s, scanAudit, `select `+auditColumns+` from audit where subject = (select id from subjects where customer = $3)`+newest,
+		micros(f.Since), f.Limit, f.Customer)
 }

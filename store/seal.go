@@ -169,7 +169,7 @@ func (s *Store) checkpoint(ctx context.Context, every time.Duration) error {
 		return nil
 	}
 	head, err := s.head(s.db.QueryRowContext(ctx, headOfChain))
-	if err != nil || head.seq == z.links {
+	if err != nil {
 		return err
 	}
 	c := Checkpoint{Installation: s.installation, Links: head.seq, Head: head.hash, At: now}
@@ -186,6 +186,9 @@ func (s *Store) checkpoint(ctx context.Context, every time.Duration) error {
 			err = s.contains(ctx, before)
 		}
 		broken = err
+	}
+	if head.seq == z.links {
+		return broken
 	}
 	if err := z.notary.append(c); err != nil {
 		return errors.Join(broken, fmt.Errorf("write a checkpoint of the audit: %w", err))

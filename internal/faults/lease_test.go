@@ -25,8 +25,9 @@ const (
 	// leaseLimit is when the last of them must be.
 	leaseLimit = 60 * time.Second
 	// release is more than a worker that lives needs to let go of a case, or to
-	// renew its lease, and less than what is left of a dead one's.
-	release = 10 * time.Second
+	// renew its lease, also where it first waits ten seconds for a transaction in
+	// which another stands still; and less than what is left of a dead one's.
+	release = 12 * time.Second
 )
 
 // TestKillOneOfThree kills one of three workers under load, and looks at how
