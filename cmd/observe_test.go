@@ -61,7 +61,10 @@ func TestObserve(t *testing.T) {
 	go func() { done <- p.run(ctx, nil, server.Serve) }()
 	defer func() { stop(); require.NoError(t, <-done) }()
 
-	require.Eventually(t, func() bool { scan, any, err := s.LastScan(t.Context(), "full", true); return err == nil && any && !scan.Open() }, time.Minute, 20*time.Millisecond, "no scan")
+	require.Eventually(t, func() bool {
+		scan, any, err := s.LastScan(t.Context(), "full", true)
+		return err == nil && any && !scan.Open()
+	}, time.Minute, 20*time.Millisecond, "no scan")
 	change(t, http.MethodPatch, env["BILLING_URL"]+"/subscriptions/"+customer, "", `{"email":"other@bank.example"}`, http.StatusOK)
 	require.False(t, b.Coherent(customer))
 	change(t, http.MethodPost, server.URL()+"/api/v1/observe", token, `{"ids": ["`+customer+`"]}`, http.StatusAccepted)

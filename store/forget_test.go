@@ -199,6 +199,40 @@ func testForget(t *testing.T, on engine) {
 	})
 }
 
+// SQLite overwrites what is deleted, by whatever deletes it; a forgetting also
+// takes out what was freed without that, as older versions did.
+func TestDeletedIsOverwritten(t *testing.T) {
+	t.Parallel()
+	f := onSQLite.setup(t)
+	const old, older = "cus_777777", "cus_888888"
+	f.live(old)
+	f.clock.pass(25 * time.Hour)
+	for i := range 20 {
+		f.live(fmt.Sprintf("cus_%06d", i))
+	}
+	_, err := f.raw().Exec(`insert into timeline values ('x', 0, $1, '', '', '', 'freed without a trace of care'); delete from timeline where id = 'x'`, older)
+	require.NoError(t, err)
+	empty := func() {
+		_, err := f.raw().Exec(`pragma wal_checkpoint(truncate)`)
+		require.NoError(t, err)
+	}
+	empty()
+	require.NotEmpty(t, f.holds(old))
+	require.NotEmpty(t, f.holds(older))
+
+	gone, _, err := f.Delete(t.Context(), f.clock.Now().Add(-time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, 1, gone)
+	empty()
+	require.Empty(t, f.holds("note-of-"+old))
+	require.Empty(t, f.holds("request-of-"+old))
+
+	done, err := f.forget(older)
+	require.NoError(t, err)
+	require.Zero(t, done.Rows)
+	require.Empty(t, f.holds(older))
+}
+
 // Forgetting is refused where it would make amend do something twice, or more
 // often than it may.
 func TestForgetIsRefused(t *testing.T) { onEach(t, testForgetIsRefused) }
