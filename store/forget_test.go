@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -231,6 +232,36 @@ func TestDeletedIsOverwritten(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, done.Rows)
 	require.Empty(t, f.holds(older))
+}
+
+// PostgreSQL keeps what somebody may still see, wherever it is written anew: so
+// those who read are waited for.
+func TestForgetWaitsForReaders(t *testing.T) {
+	t.Parallel()
+	f := onPostgres.setup(t)
+	const gone = "cus_777777"
+	f.live(gone)
+	f.clock.pass(25 * time.Hour)
+	reader, err := f.raw().BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	require.NoError(t, err)
+	require.NoError(t, reader.QueryRow(`select id from installation`).Scan(new(string))) // no lock on what is written anew
+
+	forgotten := make(chan struct{})
+	go func() {
+		defer close(forgotten)
+		done, err := f.forget(gone)
+		assert.NoError(t, err)
+		assert.True(t, done.Rewritten)
+	}()
+	require.Eventually(t, func() bool { return f.count()["cases"] == 0 }, 10*time.Second, 10*time.Millisecond)
+	select {
+	case <-forgotten:
+		require.Fail(t, "it didn't wait")
+	case <-time.After(300 * time.Millisecond):
+	}
+	require.NoError(t, reader.Rollback())
+	<-forgotten
+	require.Empty(t, f.holds(gone))
 }
 
 // Forgetting is refused where it would make amend do something twice, or more

@@ -41,7 +41,7 @@ func TestDeploy(t *testing.T) {
 	// ticks is replaced as any other.
 	t.Run("Postgres", func(t *testing.T) {
 		t.Parallel()
-		w := setup(t, options{store: testpg.New(t), customers: times(300, 4000), faults: late(200 * time.Millisecond)})
+		w := setup(t, options{store: testpg.New(t), customers: times(600, 4000), faults: late(200 * time.Millisecond)})
 		stop := w.drift(100)
 		running := []*worker{w.start().ready(), w.start().ready()}
 		var longest time.Duration

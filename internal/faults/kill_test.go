@@ -31,7 +31,7 @@ func TestKill(t *testing.T) {
 	t.Run("SQLite", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t, options{store: file(t), customers: times(300, 4000), faults: late(60 * time.Millisecond)})
-		kills := times(20, 2000)
+		kills := times(20, 1500)
 		w.killing(kills, func(time.Time) { w.awaitSends(w.bank.Journal().Len(), 1+rand.N(times(10, 100))) })
 		w.start()
 		w.requireSurvived(kills)
@@ -41,9 +41,9 @@ func TestKill(t *testing.T) {
 	// its death costs is shown by TestKillOneOfThree.
 	t.Run("Postgres", func(t *testing.T) {
 		t.Parallel()
-		w := setup(t, options{store: testpg.New(t), customers: times(300, 4000), faults: late(400 * time.Millisecond)})
+		w := setup(t, options{store: testpg.New(t), customers: times(600, 4000), faults: late(400 * time.Millisecond)})
 		w.startLeader()
-		kills := times(5, 1000)
+		kills := times(5, 500)
 		w.killing(kills, func(since time.Time) {
 			w.await(workLimit, "both workers wait for services", func() bool { return w.inFlight(since) >= 4 && w.fetched(since) >= 4 })
 		})

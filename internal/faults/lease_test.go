@@ -16,6 +16,8 @@ import (
 )
 
 const (
+	// leaseFor is how long a worker that is gone keeps its cases from others.
+	leaseFor = 20 * time.Second
 	// holding is how many cases the workers hold when one is killed, so that the
 	// one is sure to be among the holders.
 	holding = 12

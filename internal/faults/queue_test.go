@@ -55,7 +55,7 @@ func TestJobsDeleted(t *testing.T) {
 		n, err := done.RowsAffected()
 		require.NoError(t, err)
 		deleted += int(n)
-		return deleted >= times(50, 5000)
+		return deleted >= times(50, 3000)
 	})
 	require.True(t, enough, "only %d wake-ups were deleted", deleted)
 	stop()

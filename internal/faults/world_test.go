@@ -44,7 +44,7 @@ type world struct {
 type options struct {
 	store     string     // store.url
 	direct    string     // the same past what stands before it; default store
-	customers int        // default 300
+	customers int        // default 600
 	faults    bank.Fault // of all services that take operations
 }
 
@@ -52,7 +52,7 @@ type options struct {
 func setup(t *testing.T, o options) *world {
 	t.Helper()
 	if o.customers == 0 {
-		o.customers = 300
+		o.customers = 600
 	}
 	if o.direct == "" {
 		o.direct = o.store
@@ -131,12 +131,12 @@ func (w *world) end() {
 
 // drift lets the bank's services drift apart, so many things each second, until
 // the function it gives is called. Whoever was repaired is left alone until amend
-// has had time to see it.
+// has had time to see it, even where the worker that repaired them is dead.
 func (w *world) drift(perSecond float64) (stop func()) {
 	ctx, cancel := context.WithCancel(w.Context())
 	var group sync.WaitGroup
 	group.Go(func() {
-		assert.NoError(w, w.bank.Drift(ctx, bank.DriftOptions{PerSecond: perSecond, Quiet: lookBack}))
+		assert.NoError(w, w.bank.Drift(ctx, bank.DriftOptions{PerSecond: perSecond, Quiet: leaseFor + lookBack}))
 	})
 	return func() { cancel(); group.Wait() }
 }

@@ -1,6 +1,7 @@
 package testproxy
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -27,6 +28,7 @@ var errNoMessage = errors.New("this is not PostgreSQL's protocol")
 type link struct {
 	proxy  *Proxy
 	client net.Conn
+	said   *bufio.Reader // by the client
 	server net.Conn
 	once   sync.Once
 	closed chan struct{}
@@ -60,8 +62,11 @@ func (l *link) fromClient() {
 		return
 	}
 	for {
-		m, err := read(l.client, true)
-		if err != nil || !l.wait() {
+		// What the client said in one go arrives in one go, or not at all: between
+		// two messages of a query the server would wait without a time limit.
+		begins := l.said.Buffered() == 0
+		m, err := read(l.said, true)
+		if err != nil || begins && !l.wait() {
 			return
 		}
 		if l.isCommit(m) && l.hasWritten() {
@@ -81,7 +86,7 @@ func (l *link) fromClient() {
 // greet passes the first message on and keeps the connection unencrypted.
 func (l *link) greet() error {
 	for {
-		m, err := read(l.client, false)
+		m, err := read(l.said, false)
 		if err != nil {
 			return err
 		}

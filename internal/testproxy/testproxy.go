@@ -4,11 +4,16 @@
 package testproxy
 
 import (
+	"bufio"
 	"context"
 	"net"
 	"sync"
 	"testing"
 )
+
+// atOnce is how many bytes of a client's are passed on together, at most: more
+// than a query of amend's has.
+const atOnce = 1 << 18
 
 // Proxy passes connections on to a server until it is told to do otherwise. Its
 // methods may be called from any goroutine.
@@ -167,7 +172,7 @@ func (p *Proxy) serve(client net.Conn) {
 		client.Close() //nolint:errcheck // the client sees it
 		return
 	}
-	l := &link{proxy: p, client: client, server: server, closed: make(chan struct{}), statements: map[string]bool{}, portals: map[string]bool{}}
+	l := &link{proxy: p, client: client, said: bufio.NewReaderSize(client, atOnce), server: server, closed: make(chan struct{}), statements: map[string]bool{}, portals: map[string]bool{}}
 	if !p.add(l) {
 		l.close()
 		return
