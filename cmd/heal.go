@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -43,7 +44,8 @@ func (a *app) heal(ctx context.Context, pasted, rule, reason string) error {
 	id := p.desk.Clean(pasted)
 	if p.store.LockWorker() == nil {
 		// Nobody else works here: this process does, for as long as it takes.
-		if err := p.store.Recover(ctx); err != nil {
+		older, err := p.store.Recover(ctx)
+		if err := errors.Join(older, err); err != nil {
 			return err
 		}
 		working, stop := context.WithCancel(ctx)

@@ -8,6 +8,7 @@ import (
 
 	"amend"
 	"amend/connectors"
+	"amend/internal/crash"
 	"amend/lifecycle"
 	"amend/rules"
 	"amend/store"
@@ -66,7 +67,7 @@ func (h *heal) intend(u *store.Update, number int) error {
 		step = store.Step{Repair: h.repair.ID, Number: number, Service: planned.Service, Operation: planned.Operation, Key: key, Request: text, IntentAt: h.Now()}
 	}
 	step.Sent++
-	step.Outcome, step.OutcomeAt = amend.Unsettled, time.Time{}
+	step.SentAt, step.Outcome, step.OutcomeAt = u.Now(), amend.Unsettled, time.Time{}
 	if known {
 		h.steps[number] = step
 	} else {
@@ -85,7 +86,9 @@ func (h *heal) step(number int) (store.Step, bool) {
 // send puts the newest intent on the wire, once, and writes the outcome. The
 // call must end before the lease does.
 func (h *heal) send(ctx context.Context) error {
-	step := h.current()
+	number := h.current()
+	step := h.steps[number]
+	crash.At(crash.IntentCommitted)
 	var request connectors.Request
 	if err := json.Unmarshal(step.Request, &request); err != nil {
 		return fmt.Errorf("read the request of %s: %w", step.Repair, err)
@@ -99,6 +102,7 @@ func (h *heal) send(ctx context.Context) error {
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.left())
 	defer cancel()
 	answer := h.Connectors[index].Send(call, request)
+	crash.At(crash.Answered)
 	step.Outcome, step.OutcomeAt, step.Status, step.Detail = answer.Outcome, h.Now(), answer.Status, answer.Detail
 	// The outcome is written even where the context has ended meanwhile: what
 	// is known now must not be forgotten.
@@ -106,6 +110,7 @@ func (h *heal) send(ctx context.Context) error {
 		if err := u.Outcome(step); err != nil {
 			return err
 		}
+		h.steps[number] = step
 		return u.Note("answer", store.Amend, fmt.Sprintf("%s.%s: %s%s", step.Service, step.Operation, step.Outcome, parenthesis(answer.Detail)))
 	})
 }
@@ -117,12 +122,12 @@ func parenthesis(text string) string {
 	return " (" + text + ")."
 }
 
-// current is the step that is under way.
-func (h *heal) current() store.Step {
-	for _, s := range h.steps {
-		if s.ProvedAt.IsZero() {
-			return s
+// current is the number of the step that is under way.
+func (h *heal) current() int {
+	for i := range h.steps {
+		if h.steps[i].ProvedAt.IsZero() {
+			return i
 		}
 	}
-	return h.steps[len(h.steps)-1]
+	return len(h.steps) - 1
 }

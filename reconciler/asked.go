@@ -145,7 +145,7 @@ func (h *heal) startByPerson(u *store.Update, q store.Request) (refusal string, 
 		return "", err
 	}
 	if h.repair.Status == store.RepairProposed {
-		if err := u.SetRepair(h.repair.ID, store.RepairVoid); err != nil {
+		if err := h.endRepair(u, store.RepairVoid); err != nil {
 			return "", err
 		}
 	}

@@ -2,6 +2,7 @@ package reconciler_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func testRestart(t *testing.T, o options) {
 	t.Parallel()
 	type stop func(cancel context.CancelFunc)
 	polite := func(cancel context.CancelFunc) { cancel() }
-	killed := func(context.CancelFunc) { panic("killed") } // nothing after it runs
+	killed := func(context.CancelFunc) { runtime.Goexit() } // nothing after it runs
 	for name, c := range map[string]struct {
 		stop   stop
 		effect bool // it is done by then
@@ -58,10 +59,9 @@ func testRestart(t *testing.T, o options) {
 			customer := w.planted("ledger_missing")
 			w.heal(customer)
 			w.clock.passTo(w.lastCase(customer).WakeAt)
-			func() {
-				defer func() { recover() }()
-				assert.NoError(t, w.engine.Heal(ctx, customer))
-			}()
+			var process sync.WaitGroup
+			process.Go(func() { assert.NoError(t, w.engine.Heal(ctx, customer)) })
+			process.Wait()
 			require.Len(t, keys, 1)
 			cancelled := ctx.Err() != nil
 			before := w.step(customer)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"amend/internal/crash"
 	"amend/lifecycle"
 	"amend/queue"
 	"amend/rules"
@@ -37,6 +38,7 @@ func (h *heal) update(ctx context.Context, change func(*store.Update) error) err
 		}
 		return nil
 	})
+	crash.At(crash.CaseCommitted)
 	if err == nil && !wake.IsZero() {
 		h.Queue.Wake(wake, queue.Job{Kind: queue.Heal, Key: h.lease.Customer})
 	}
@@ -92,7 +94,7 @@ func (h *heal) waitIn(u *store.Update, until time.Time, reason, why string) erro
 func (h *heal) answer(u *store.Update, why string) error {
 	for _, q := range h.requests {
 		result := "looked: " + h.look.Verdict.Name
-		if q.Kind == store.AskStart {
+		if q.Kind == store.AskStart || h.look.View == nil {
 			result = "refused: " + why
 		}
 		if err := u.Take(q.ID, result); err != nil {
@@ -129,6 +131,7 @@ func (h *heal) escalate(u *store.Update, reason, why string) error {
 		return err
 	}
 	u.Release(time.Time{})
+	crash.At(crash.EscalationWritten)
 	return u.Note("escalated", "amend", why)
 }
 
@@ -149,6 +152,7 @@ func (h *heal) propose(u *store.Update, rule *rules.Rule, plan rules.Plan) error
 		return err
 	}
 	u.Release(time.Time{})
+	crash.At(crash.ProposalWritten)
 	return u.Note("proposed", "amend", u.Why)
 }
 
@@ -197,9 +201,10 @@ func (h *heal) close(u *store.Update, reason, why string) error {
 // end writes the end of a case: its incident is resolved, and what people
 // asked for has become moot.
 func (h *heal) end(u *store.Update, by, reason, why string) error {
+	crash.At(crash.CaseEnding)
 	u.Reason, u.Why, u.Next, u.State = reason, why, "Nothing.", h.look.Verdict.Name
 	if h.repair.Status == store.RepairProposed {
-		if err := u.SetRepair(h.repair.ID, store.RepairVoid); err != nil {
+		if err := h.endRepair(u, store.RepairVoid); err != nil {
 			return err
 		}
 	}

@@ -43,12 +43,12 @@ func TestEscalatedWithItsMessage(t *testing.T) {
 	_, err = db.Exec("alter table outbox rename to elsewhere")
 	require.NoError(t, err)
 	require.Error(t, w.engine.Heal(t.Context(), customer))
-	require.Equal(t, lifecycle.Watching, w.lastCase(customer).Status)
+	require.Equal(t, "failed", w.lastCase(customer).Reason)
 	require.Empty(t, w.lastCase(customer).Incident)
 
 	_, err = db.Exec("alter table elsewhere rename to outbox")
 	require.NoError(t, err)
-	w.clock.pass(2 * time.Minute) // the lease that the error left
+	w.clock.pass(2 * time.Minute)
 	w.heal(customer)
 	w.requireEscalated(w.lastCase(customer), "no_rule")
 }

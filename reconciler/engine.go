@@ -16,6 +16,7 @@ import (
 	"amend"
 	"amend/conditions"
 	"amend/connectors"
+	"amend/internal/crash"
 	"amend/queue"
 	"amend/rules"
 	"amend/states"
@@ -75,8 +76,12 @@ const (
 // when the last heal has let go of its case.
 func (e *Engine) Run(ctx context.Context, more map[queue.Kind]queue.Handler) error {
 	e.setDefaults()
-	if err := e.Store.Recover(ctx); err != nil {
+	older, err := e.Store.Recover(ctx)
+	if err != nil {
 		return err
+	}
+	if older != nil {
+		e.Log.Error("all repairs are paused", "error", older)
 	}
 	handlers := map[queue.Kind]queue.Handler{
 		queue.Heal: {Workers: e.Workers, Do: e.heal},
@@ -148,6 +153,7 @@ func (e *Engine) sweep(ctx context.Context) {
 	if err := errors.Join(err, failed); err != nil && ctx.Err() == nil {
 		e.Log.Error("the sweep could not read the store", "error", err)
 	}
+	crash.At(crash.Swept)
 	jobs := make([]queue.Job, 0, len(ready)+len(pages))
 	for _, customer := range ready {
 		jobs = append(jobs, queue.Job{Kind: queue.Heal, Key: customer})
@@ -163,6 +169,7 @@ func (e *Engine) sweep(ctx context.Context) {
 // heal is one wake-up. Its error is logged here and nowhere else; the case
 // stays open, and is found again when its lease ends.
 func (e *Engine) heal(ctx context.Context, customer string) {
+	crash.At(crash.Woken)
 	if err := e.Heal(ctx, customer); err != nil && ctx.Err() == nil {
 		e.Log.Error("a heal failed", "customer", customer, "error", err)
 	}

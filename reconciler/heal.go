@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
+	"amend/internal/crash"
 	"amend/lifecycle"
 	"amend/rules"
 	"amend/states"
@@ -32,8 +34,8 @@ const turnLimit = 20
 //   - no rule acts, or the rule gave up: escalated, always with an incident.
 //
 // Whoever else holds the case makes Heal return at once. An error leaves the
-// case as the last committed write left it; it is found again when the lease
-// ends.
+// case as the last committed write left it, to be looked at again in a minute,
+// or when the lease ends.
 func (e *Engine) Heal(ctx context.Context, customer string) error {
 	e.setDefaults()
 	lease, claimed, err := e.Store.Claim(ctx, customer, e.LeaseFor)
@@ -43,18 +45,74 @@ func (e *Engine) Heal(ctx context.Context, customer string) error {
 	if err != nil || !claimed {
 		return err
 	}
+	crash.At(crash.Claimed)
 	h := &heal{Engine: e, lease: lease}
 	h.until.Store(&lease.Until)
 	kept, stop := e.keep(ctx, h.renew)
-	err = h.run(kept)
+	err = h.persist(kept)
+	crash.At(crash.LetGo)
 	lost := errors.Is(err, store.ErrLost) || errors.Is(context.Cause(kept), store.ErrLost)
 	stop()
-	if lost {
+	switch {
+	case lost:
 		return nil // somebody else goes on
-	}
-	if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		// The process ends: whoever comes next need not wait for the lease.
 		return h.letGo(context.WithoutCancel(ctx))
+	case err != nil:
+		return errors.Join(err, h.stumble(ctx))
+	}
+	return nil
+}
+
+// persist goes on where the store was away for a moment, as long as the lease
+// lasts: what was committed before is read again.
+func (h *heal) persist(ctx context.Context) error {
+	for wait := 100 * time.Millisecond; ; wait *= 2 {
+		err := h.guarded(ctx)
+		if err == nil || !store.Temporary(err) || ctx.Err() != nil || h.left() <= wait {
+			return err
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+		h.known, h.lease.Asked, h.lease.Repairing = known{}, true, true
+	}
+}
+
+// guarded makes an error of a panic, so that the case is let go.
+func (h *heal) guarded(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return h.run(ctx)
+}
+
+// stumbleWait is how long a case waits on which amend itself has failed.
+const stumbleWait = time.Minute
+
+// stumble lets a case go on which amend itself has failed: the customer's page
+// says so, and where it fails twice in a row and no repair is open, a person has
+// it. The error is not quoted: it could hold a sensitive value.
+func (h *heal) stumble(ctx context.Context) error {
+	const reason, why = "failed", "amend failed to work on this customer; its log says why."
+	err := h.update(ctx, func(u *store.Update) error {
+		again := u.Reason == reason
+		if err := h.awake(u); err != nil {
+			return err
+		}
+		if again && !h.lease.Repairing && h.repair.ID == "" && u.Status == lifecycle.Watching {
+			return h.escalate(u, reason, why)
+		}
+		return h.waitIn(u, h.Now().Add(stumbleWait), reason, why)
+	})
+	if errors.Is(err, store.ErrLost) {
+		return nil
 	}
 	return err
 }
@@ -74,6 +132,7 @@ func (h *heal) run(ctx context.Context) (err error) {
 		if err != nil || done {
 			return err
 		}
+		crash.At(crash.OutcomeCommitted)
 	}
 	return h.wait(ctx, h.Now().Add(time.Second), "busy", "It kept changing while amend looked.")
 }
@@ -135,6 +194,7 @@ func (h *heal) left() time.Duration { return h.until.Load().Sub(h.Now()) - lease
 // let go.
 func (h *heal) turn(ctx context.Context) (bool, error) {
 	h.look = h.Look(ctx, h.lease.Customer)
+	crash.At(crash.Looked)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
@@ -148,10 +208,11 @@ func (h *heal) turn(ctx context.Context) (bool, error) {
 	return h.consider(ctx)
 }
 
-// openRepair finds the case's repair that is open or proposed.
+// openRepair finds the case's repair that is open or proposed. What was read or
+// written under this lease is what the store holds: nobody else can change it.
 func (h *heal) openRepair(ctx context.Context) (bool, error) {
-	if h.repair.ID == "" && !h.unread {
-		return false, nil // none was there, and none was begun under this lease
+	if !h.unread {
+		return h.repair.ID != "", nil
 	}
 	repair, open, err := h.Store.OpenRepair(ctx, h.lease.CaseID)
 	h.unread = false
@@ -255,7 +316,7 @@ func (h *heal) arrive(u *store.Update) error {
 		u.DueAt = u.Since.Add(verdict.State.Promise)
 	}
 	if h.repair.Status == store.RepairProposed {
-		if err := u.SetRepair(h.repair.ID, store.RepairVoid); err != nil {
+		if err := h.endRepair(u, store.RepairVoid); err != nil {
 			return err
 		}
 	}
@@ -282,7 +343,7 @@ func (h *heal) outdated(u *store.Update) error {
 		return nil
 	}
 	if h.repair.Status == store.RepairProposed {
-		if err := u.SetRepair(h.repair.ID, store.RepairVoid); err != nil {
+		if err := h.endRepair(u, store.RepairVoid); err != nil {
 			return err
 		}
 	}

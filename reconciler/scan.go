@@ -11,6 +11,7 @@ import (
 
 	"amend"
 	"amend/connectors"
+	"amend/internal/crash"
 	"amend/queue"
 	"amend/store"
 )
@@ -112,6 +113,7 @@ func (e *Engine) lookThrough(ctx context.Context, id string) error {
 	if err != nil || !claimed {
 		return err
 	}
+	crash.At(crash.PageClaimed)
 	kept, stop := e.keep(ctx, func(ctx context.Context) error {
 		running, err := e.Store.RenewPage(ctx, page, e.LeaseFor)
 		if err == nil && !running {
@@ -136,10 +138,12 @@ func (e *Engine) lookThrough(ctx context.Context, id string) error {
 	if err != nil {
 		s.found.Error = err.Error()
 	}
+	crash.At(crash.PageLooked)
 	scan, err := e.Store.FinishPage(context.WithoutCancel(ctx), page, s.found)
 	if err != nil {
 		return err
 	}
+	crash.At(crash.PageFinished)
 	s.meter.finish(page, scan)
 	if !scan.Open() {
 		e.over(scan)
@@ -224,6 +228,7 @@ func (s *scanning) listed(ctx context.Context, until string, next position) erro
 	}
 	page, err := s.e.Store.Listed(ctx, s.page, until, text)
 	if err == nil {
+		crash.At(crash.PageListed)
 		s.e.Queue.Wake(s.e.Now(), queue.Job{Kind: queue.Page, Key: page})
 	}
 	return err

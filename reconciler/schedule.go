@@ -9,6 +9,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"amend"
+	"amend/internal/crash"
 	"amend/queue"
 	"amend/store"
 )
@@ -40,6 +41,7 @@ func (e *Engine) beginIfDue(ctx context.Context, kind string) error {
 		return nil // somebody else was first
 	}
 	if err == nil {
+		crash.At(crash.ScanBegun)
 		e.Queue.Wake(e.Now(), queue.Job{Kind: queue.Page, Key: page})
 	}
 	return err

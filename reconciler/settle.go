@@ -8,6 +8,7 @@ import (
 
 	"amend"
 	"amend/conditions"
+	"amend/internal/crash"
 	"amend/lifecycle"
 	"amend/rules"
 	"amend/states"
@@ -28,6 +29,7 @@ func (h *heal) goOn(ctx context.Context) (done bool, err error) {
 		act = !done
 		return err
 	})
+	crash.At(crash.RepairRead)
 	if err != nil || done || !act {
 		return done, err
 	}
@@ -122,13 +124,13 @@ func (h *heal) following(u *store.Update) (act, done bool, err error) {
 		// doesn't do what it says.
 		return false, true, h.giveUp(u, "no_effect", fmt.Sprintf("%s did what it does, and the customer is still %s.", h.plan.Rule, h.look.Verdict.Name))
 	}
-	if err := u.SetRepair(h.repair.ID, store.RepairDone); err != nil {
+	if err := h.endRepair(u, store.RepairDone); err != nil {
 		return false, false, err
 	}
+	crash.At(crash.RepairProved)
 	if err := u.Note("proved", store.Amend, fmt.Sprintf("Reading again shows what %s did.", h.plan.Rule)); err != nil {
 		return false, false, err
 	}
-	h.repair = store.Repair{}
 	u.Attempts = 0
 	return false, false, u.Fire(lifecycle.Advance)
 }
@@ -231,10 +233,9 @@ const preconditionFailed = 412
 // abandon ends a repair that no longer fits and lets the next turn decide
 // afresh.
 func (h *heal) abandon(u *store.Update, why string) (act, done bool, err error) {
-	if err := u.SetRepair(h.repair.ID, store.RepairFailed); err != nil {
+	if err := h.endRepair(u, store.RepairFailed); err != nil {
 		return false, false, err
 	}
-	h.repair = store.Repair{}
 	u.Attempts++
 	if err := u.Note("abandoned", store.Amend, why); err != nil {
 		return false, false, err
@@ -275,6 +276,7 @@ func (h *heal) again(u *store.Update, step store.Step, why string) (act, done bo
 	if err := u.Note("again", store.Amend, fmt.Sprintf("%s is sent again with the same key.", name)); err != nil {
 		return false, false, err
 	}
+	crash.At(crash.Resending)
 	return true, false, h.intend(u, step.Number)
 }
 
@@ -287,9 +289,16 @@ func (h *heal) tooEarly(step store.Step, rule *rules.Rule) (next time.Time, earl
 	return next, h.Now().Before(next) && !known.After(h.Now())
 }
 
+// endRepair writes how the repair ended.
+func (h *heal) endRepair(u *store.Update, status string) error {
+	err := u.SetRepair(h.repair.ID, status)
+	h.repair = store.Repair{}
+	return err
+}
+
 // giveUp ends the repair and calls a person.
 func (h *heal) giveUp(u *store.Update, reason, why string) error {
-	if err := u.SetRepair(h.repair.ID, store.RepairFailed); err != nil {
+	if err := h.endRepair(u, store.RepairFailed); err != nil {
 		return err
 	}
 	return h.escalate(u, reason, why)

@@ -2,6 +2,7 @@ package reconciler_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"os"
@@ -160,7 +161,8 @@ func (w *world) restart() {
 	require.NoError(w, w.store.Close())
 	w.open()
 	require.NoError(w, w.store.LockWorker())
-	require.NoError(w, w.store.Recover(w.Context()))
+	older, err := w.store.Recover(w.Context())
+	require.NoError(w, errors.Join(older, err))
 	if w.store.Shared() {
 		w.clock.pass(20 * time.Second) // nobody can know but by the lease that its holder is gone
 	}

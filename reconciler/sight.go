@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"amend/internal/crash"
 	"amend/queue"
 	"amend/states"
 	"amend/store"
@@ -108,6 +109,7 @@ func (s *sighter) record(ctx context.Context, sightings []store.Sighting, wake [
 		if err != nil {
 			return err
 		}
+		crash.At(crash.CasesOpened)
 		s.found.Opened += len(opened)
 		for _, one := range sightings {
 			if slices.Contains(opened, one.Customer) {

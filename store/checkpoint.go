@@ -55,14 +55,31 @@ func parseCheckpoint(signed []byte, known note.Verifiers) (Checkpoint, error) {
 }
 
 // notary signs checkpoints and keeps them in a folder: they are in checkpoints,
-// one after another as they were signed; key is the private key, made there at
+// one after another as they were signed; newest is the last that was signed; key is the private key, made there at
 // the first time, and key.pub the public one, which is all that a verifier needs.
 type notary struct{ folder string }
 
 func (n *notary) path(name string) string { return filepath.Join(n.folder, name) }
 
 // append signs a checkpoint and writes it behind the others, to the disk.
-func (n *notary) append(c Checkpoint) (err error) {
+func (n *notary) append(c Checkpoint) error {
+	return n.sign(c, func(signed []byte) (err error) {
+		f, err := os.OpenFile(n.path("checkpoints"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		return appendWhole(f, append(signed, '\n'))
+	})
+}
+
+// replace signs a checkpoint and writes it as the newest.
+func (n *notary) replace(c Checkpoint) error {
+	return n.sign(c, func(signed []byte) error { return writeFile(n.path("newest"), string(signed)) })
+}
+
+// sign has one process at a time write what was signed.
+func (n *notary) sign(c Checkpoint, write func(signed []byte) error) (err error) {
 	if err := os.MkdirAll(n.folder, 0o700); err != nil {
 		return err
 	}
@@ -79,12 +96,7 @@ func (n *notary) append(c Checkpoint) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(n.path("checkpoints"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return appendWhole(f, append(signed, '\n'))
+	return write(signed)
 }
 
 // appendWhole writes all of it or, where the disk is full, nothing.
@@ -124,7 +136,7 @@ func (n *notary) signer(name string) (note.Signer, error) {
 }
 
 func (n *notary) makeKeys(name string) ([]byte, error) {
-	for _, other := range []string{"key.pub", "checkpoints"} {
+	for _, other := range []string{"key.pub", "checkpoints", "newest"} {
 		if _, err := os.Stat(n.path(other)); !errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.Join(err, &amend.Error{Code: amend.Conflict, Text: fmt.Sprintf("%s is gone, and %s isn't", n.path("key"), n.path(other)), Next: "put it back, or move the folder aside"})
 		}
@@ -168,22 +180,56 @@ func (n *notary) verifiers() (note.Verifiers, string, error) {
 // lastBytes holds the last checkpoint whole, whatever stands before it.
 const lastBytes = 4 << 10
 
-// last reads the newest checkpoint; false where there is none.
-func (n *notary) last() (c Checkpoint, known bool, err error) {
+// newest reads the checkpoint that was signed last, and the last one that stands
+// behind the others; zero where there is none.
+func (n *notary) newest() (newest, last Checkpoint, err error) {
 	tail, err := n.tail()
-	parts := apart(tail)
-	if err != nil || len(parts) == 0 {
-		return c, false, err
+	if err != nil {
+		return newest, last, err
 	}
+	if parts := apart(tail); len(parts) > 0 {
+		if last, err = n.read(parts[len(parts)-1]); err != nil {
+			return newest, last, err
+		}
+	}
+	text, err := os.ReadFile(n.path("newest"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return last, last, nil
+	}
+	if err != nil {
+		return newest, last, err
+	}
+	if newest, err = n.read(text); err == nil && newest.Links < last.Links {
+		newest = last
+	}
+	return newest, last, err
+}
+
+func (n *notary) read(text []byte) (c Checkpoint, err error) {
 	trusted, _, err := n.verifiers()
-	if err != nil {
-		return c, false, err
+	if err == nil {
+		c, err = parseCheckpoint(text, trusted)
 	}
-	c, err = parseCheckpoint(parts[len(parts)-1], trusted)
 	if err != nil {
-		return c, false, fmt.Errorf("read the last checkpoint in %s: %w", n.folder, err)
+		return c, fmt.Errorf("read the last checkpoint in %s: %w", n.folder, err)
 	}
-	return c, true, nil
+	return c, nil
+}
+
+// everything is what was ever signed and is kept. The newest stands at the end
+// where it wasn't put behind the others, too.
+func (n *notary) everything() ([]byte, error) {
+	var all []byte
+	for _, name := range []string{"checkpoints", "newest"} {
+		text, err := os.ReadFile(n.path(name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if !bytes.Contains(all, text) {
+			all = append(all, text...)
+		}
+	}
+	return all, nil
 }
 
 // tail is the end of the file; nothing where there is none.

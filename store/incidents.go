@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"amend/internal/crash"
 )
 
 // Incident is what people are told: escalated cases with one cause.
@@ -154,6 +156,7 @@ func (s *Store) Letters(ctx context.Context, limit int) ([]Letter, error) {
 // before it is made: whoever comes after a crash knows that it may have been
 // told. It gives false where somebody else was first.
 func (s *Store) Hold(ctx context.Context, l Letter, d time.Duration) (held bool, err error) {
+	crash.At(crash.LetterFound)
 	err = s.write(ctx, func(tx *tx) error {
 		done, err := tx.Exec(`update outbox set attempts = attempts + 1, not_before = $3 where id = $1 and sent_at = 0 and not_before = $2`,
 			l.ID, l.notBefore, micros(s.now().Add(d)))
@@ -164,11 +167,13 @@ func (s *Store) Hold(ctx context.Context, l Letter, d time.Duration) (held bool,
 		held = n > 0
 		return err
 	})
+	crash.At(crash.LetterHeld)
 	return held, err
 }
 
 // Posted writes down where a letter's message stands now.
 func (s *Store) Posted(ctx context.Context, l Letter, channel, message string) error {
+	crash.At(crash.LetterPosted)
 	return s.write(ctx, func(tx *tx) error {
 		if err := tx.Later(`update incidents set channel = $2, message = $3 where id = $1`, l.Incident, channel, message); err != nil {
 			return fmt.Errorf("write where the message stands: %w", err)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"amend/internal/crash"
 )
 
 // inDatabase is a transaction on PostgreSQL. What needs no answer travels with
@@ -113,6 +115,7 @@ func (t *inDatabase) commit() error {
 		}
 		t.batch = waiting
 	}
+	crash.At(crash.StoreCommitting)
 	t.batch.Queue(`commit`)
 	t.asked = true
 	err := t.flush()

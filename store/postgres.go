@@ -20,6 +20,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"amend"
+	"amend/internal/crash"
 	"amend/migrations"
 )
 
@@ -226,6 +227,11 @@ func passes(err error, tries int) bool {
 	return false
 }
 
+// Temporary reports whether an error of the store may be gone in a moment: the
+// database was away, or others were in the way. Where it was a write, nothing is
+// known of it: what is to be done next begins with reading.
+func Temporary(err error) bool { return errors.Is(err, errUnknown) || passes(err, 1) }
+
 // try is one transaction. A job that has begun is finished even if the context
 // ends meanwhile: its caller must know what became of it.
 func (d *database) try(ctx context.Context, do func(*tx) error) error {
@@ -245,6 +251,7 @@ func (d *database) try(ctx context.Context, do func(*tx) error) error {
 		return err
 	}
 	err = t.commit()
+	crash.At(crash.StoreCommitted)
 	if err == nil || !t.asked || !isCut(err) {
 		return err
 	}

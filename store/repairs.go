@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"amend"
+	"amend/internal/crash"
 )
 
 // The statuses of a repair. Stored data: don't rename.
@@ -216,6 +217,7 @@ func (u *Update) Intent(p Step) error {
 	if err != nil {
 		return fmt.Errorf("write the intent: %w", err)
 	}
+	crash.At(crash.IntentWritten)
 	return u.auditSent(p)
 }
 
@@ -226,6 +228,7 @@ func (u *Update) Outcome(p Step) error {
 	if err != nil {
 		return fmt.Errorf("write the outcome: %w", err)
 	}
+	crash.At(crash.OutcomeWritten)
 	return nil
 }
 

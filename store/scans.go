@@ -200,14 +200,19 @@ func (s *Store) SteerScan(ctx context.Context, id, act, by string) error {
 	})
 }
 
-// Recover takes over what a stopped process left behind: nobody holds its
-// cases and the pages of its scans. Only the process that holds the worker's
-// lock may call it; on a shared store it does nothing, since others live.
-func (s *Store) Recover(ctx context.Context) error {
-	if s.Shared() {
-		return nil
+// Recover is called before any work. It takes over what a stopped process left
+// behind: nobody holds its cases and the pages of its scans. Only the process
+// that holds the worker's lock may call it; on a shared store nothing is taken
+// over, since others live. Where the store isn't the one that was worked on last
+// all repairs are paused, and older says so.
+func (s *Store) Recover(ctx context.Context) (older, err error) {
+	if err := s.checkpoint(ctx, checkpointEvery); errors.Is(err, ErrOlder) {
+		older = err
 	}
-	return s.write(ctx, func(tx *tx) error {
+	if s.Shared() {
+		return older, nil
+	}
+	return older, s.write(ctx, func(tx *tx) error {
 		now := micros(s.now())
 		if err := tx.Later(`update cases set lease_until = 0, fence = fence + 1, wake_at = $1 where ended_at = 0 and lease_until > 0`, now); err != nil {
 			return fmt.Errorf("take over cases: %w", err)

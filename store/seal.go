@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"amend"
+	"amend/internal/crash"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 	// sealBatches bounds one Seal, so that what comes after it isn't late.
 	sealBatches = 10
 	// checkpointEvery is how often the chain's head is signed while it grows.
-	// What is cut off its end within that time is not noticed.
+	// What is cut off its end after the newest is not noticed.
 	checkpointEvery = 5 * time.Minute
 )
 
@@ -29,9 +30,9 @@ const (
 type sealer struct {
 	notary *notary // nil where no checkpoints are kept
 
-	mu    sync.Mutex
-	at    time.Time // of the last one; zero: none yet in this process
-	links int64     // that it covers
+	mu     sync.Mutex
+	at     time.Time  // when one was last put behind the others; zero: not yet in this process
+	newest Checkpoint // that is known to have been signed; zero: not looked yet
 }
 
 // Seal links entries that the chain doesn't hold yet, a bounded number of them,
@@ -124,6 +125,7 @@ func appendLinks(tx *tx, last chainLink, entries []AuditEntry) error {
 			return fmt.Errorf("append to the chain: %w", err)
 		}
 	}
+	crash.At(crash.ChainWritten)
 	return nil
 }
 
@@ -152,11 +154,14 @@ func (e *AuditEntry) canonical() []byte {
 	return text
 }
 
-// checkpoint has the chain's head signed outside of the store, where it has
-// grown and so much time has passed since the last. A clock that was put back
-// doesn't hold it up. The first one of a process also looks whether the chain
-// still holds what the one before it signed; where it doesn't, that is an error,
-// and the new one is written all the same: the old one stays as evidence.
+// checkpoint has the chain's head signed outside of the store where it has
+// grown: each time as the newest, and behind the others where so much time has
+// passed since the last. A clock that was put back doesn't hold it up.
+//
+// Before that it looks whether the chain still holds what was signed last.
+// Where it doesn't, an old copy of the store was put back, or somebody has
+// changed it: all repairs are paused, that is an error, and the head is signed
+// all the same: what was signed before stays as evidence.
 func (s *Store) checkpoint(ctx context.Context, every time.Duration) error {
 	z := &s.sealer
 	if z.notary == nil {
@@ -164,38 +169,76 @@ func (s *Store) checkpoint(ctx context.Context, every time.Duration) error {
 	}
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	now := s.now()
-	if passed := now.Sub(z.at); passed >= 0 && passed < every {
-		return nil
+	broken := s.compare(ctx)
+	if broken != nil && !errors.Is(broken, ErrOlder) {
+		return fmt.Errorf("write a checkpoint of the audit: %w", broken)
+	}
+	if broken != nil {
+		if err := s.distrust(ctx); err != nil {
+			return errors.Join(broken, err)
+		}
 	}
 	head, err := s.head(s.db.QueryRowContext(ctx, headOfChain))
 	if err != nil {
 		return err
 	}
+	now := s.now()
 	c := Checkpoint{Installation: s.installation, Links: head.seq, Head: head.hash, At: now}
-	var broken error
-	if z.at.IsZero() {
-		before, known, err := z.notary.last()
-		switch {
-		case known && before.Installation != c.Installation:
-			return foreign(z.notary.folder, before)
-		case known && before.Links == c.Links && before.Head == c.Head:
-			z.at, z.links = before.At, before.Links
-			return nil
-		case known:
-			err = s.contains(ctx, before)
-		}
-		broken = err
+	passed := now.Sub(z.at)
+	behind := broken != nil || passed < 0 || passed >= every
+	if broken == nil && z.newest.Links == c.Links && (!behind || z.newest.At.Equal(z.at)) {
+		return nil // nothing is new
 	}
-	if head.seq == z.links {
-		return broken
+	if broken != nil && !z.newest.At.Equal(z.at) {
+		err = z.notary.append(z.newest) // the evidence
 	}
-	if err := z.notary.append(c); err != nil {
+	if err == nil && behind {
+		err = z.notary.append(c)
+	}
+	if err == nil {
+		err = z.notary.replace(c)
+	}
+	if err != nil {
 		return errors.Join(broken, fmt.Errorf("write a checkpoint of the audit: %w", err))
 	}
-	z.at, z.links = now, head.seq
+	if z.newest = c; behind {
+		z.at = now
+	}
 	return broken
 }
+
+// compare holds the chain against what was signed last, by this process or by
+// one before it. It fails with Conflict where the chain is another one.
+func (s *Store) compare(ctx context.Context) error {
+	z := &s.sealer
+	if z.newest.Installation == "" {
+		newest, last, err := z.notary.newest()
+		if err != nil || newest.Installation == "" {
+			return err
+		}
+		if newest.Installation != s.installation {
+			return foreign(z.notary.folder, newest)
+		}
+		z.newest, z.at = newest, last.At
+	}
+	return s.contains(ctx, z.newest)
+}
+
+// distrust pauses all repairs of a store that isn't the one that was signed: it
+// may have forgotten what was sent (fault T30). What was signed is taken as the
+// newest until that is committed, so that a crash between leaves nothing open.
+func (s *Store) distrust(ctx context.Context) error {
+	why := fmt.Sprintf("the store is older than what was signed of it at %s, or was changed; what was sent since then is not known to it. Compare with the services before you resume",
+		s.sealer.newest.At.UTC().Format(time.RFC3339))
+	_, err := s.Pause(ctx, Pause{Scope: PauseAll, By: Amend, Why: why})
+	if err == nil {
+		_, err = s.link(ctx)
+	}
+	return err
+}
+
+// ErrOlder says that the store is not the one that was worked on last.
+var ErrOlder = errors.New("an older copy of the store was put back, or somebody has changed it")
 
 // contains fails with Conflict where the chain doesn't hold what a checkpoint
 // signed: somebody has changed the store, or an old copy of it was put back.
@@ -209,5 +252,5 @@ func (s *Store) contains(ctx context.Context, c Checkpoint) error {
 		return nil
 	}
 	return &amend.Error{Code: amend.Conflict, Text: fmt.Sprintf("the audit isn't the one whose checkpoint was signed at %s", c.At.Format(time.RFC3339)),
-		Next: "run `amend audit verify`; an old copy of the store looks like this, too"}
+		Err: ErrOlder, Next: "all repairs are paused; run `amend audit verify`"}
 }

@@ -248,7 +248,7 @@ func testCheckpoints(t *testing.T, on engine) {
 		require.Equal(t, 6, f.checkpoints())
 		again()
 		grow()
-		require.Equal(t, 7, f.checkpoints(), "a process that finds another head signs it at once")
+		require.Equal(t, 6, f.checkpoints(), "another process signs it at once, and puts it behind the others later")
 		require.Equal(t, v.Key, f.requireIntact(10).Key)
 	})
 	t.Run("ANewPublicKeyFileIsTheSameKey", func(t *testing.T) {
@@ -310,9 +310,10 @@ func TestCheckpointsOfAnotherStore(t *testing.T) {
 	f.requireIntact(2)
 }
 
-// Fault T30: an old copy of the store was put back. The first checkpoint of the
-// process that runs on it says so, and verify does for ever.
-func TestOldCopy(t *testing.T) {
+// Fault T30: an old copy of the store was put back, which has forgotten what was
+// sent since. Whoever works on it next has everything paused before anything is
+// sent, until a person resumes; verify says so for ever.
+func TestT30OldCopy(t *testing.T) {
 	t.Parallel()
 	for name, entries := range map[string]int{"Empty": 0, "WithLessInIt": 2} {
 		t.Run(name, func(t *testing.T) {
@@ -324,24 +325,61 @@ func TestOldCopy(t *testing.T) {
 			old, err := os.ReadFile(f.path())
 			require.NoError(t, err)
 			f.Store = f.open()
-			f.ask(f.Store, "b", 2)
-			f.seal()
+			if entries == 0 {
+				f.ask(f.Store, "b", 1)
+				f.seal()
+			} else {
+				f.clock.pass(time.Second)
+				f.ask(f.Store, "b", 1)
+				require.NoError(t, f.Seal(t.Context()), "killed after that: what is signed every few seconds tells it")
+			}
 			require.NoError(t, f.Close())
 			require.NoError(t, os.WriteFile(f.path(), old, 0o600))
 
 			f.Store = f.open()
 			require.Contains(t, f.verify().Problems[0].Text, "an old copy of the store was put back")
-			err = f.Seal(t.Context())
-			require.Equal(t, amend.Conflict, amend.CodeOf(err))
-			require.ErrorContains(t, err, "isn't the one whose checkpoint was signed")
+			requirePaused := func() {
+				t.Helper()
+				pauses, err := f.Pauses(t.Context())
+				require.NoError(t, err)
+				require.Len(t, pauses, 1)
+				require.Equal(t, []string{store.PauseAll, store.Amend}, []string{pauses[0].Scope, pauses[0].By})
+				require.Contains(t, pauses[0].Why, "the store is older than what was signed of it at 2026-")
+			}
+			older, err := f.Recover(t.Context())
+			require.NoError(t, err)
+			require.ErrorIs(t, older, store.ErrOlder)
+			requirePaused()
+
+			require.NoError(t, f.Close())
+			f.Store = f.open()
+			f.recoverAll()
+			requirePaused()
+			require.NoError(t, f.Resume(t.Context(), store.PauseAll, "", "ada"))
 			f.ask(f.Store, "c", 4)
 			f.clock.pass(5 * time.Minute)
-			if entries == 0 {
-				require.Error(t, f.Seal(t.Context()))
-			}
-			f.clock.pass(5 * time.Minute)
-			require.NoError(t, f.Seal(t.Context()), "it isn't said for ever")
+			require.NoError(t, f.Seal(t.Context()), "a person has said so: it isn't said again")
+			pauses, err := f.Pauses(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, pauses)
 			require.Contains(t, f.verify().Problems[0].Text, "isn't the one that was signed", "also when it has grown beyond")
 		})
 	}
+}
+
+// Fault T26: a copy that lags behind takes the place of the database while a
+// worker runs. Whoever seals next has everything paused.
+func TestT26CopyUnderneath(t *testing.T) { onEach(t, testT26CopyUnderneath) }
+
+func testT26CopyUnderneath(t *testing.T, on engine) {
+	t.Parallel()
+	f := on.setup(t)
+	f.ask(f.Store, "a", 3)
+	require.NoError(t, f.Seal(t.Context()))
+	i := f.intruder()
+	i.exec(`delete from audit_chain where seq = 3`)
+	require.ErrorIs(t, f.Seal(t.Context()), store.ErrOlder)
+	pauses, err := f.Pauses(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, store.Amend, pauses[0].By)
 }

@@ -11,7 +11,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver named "sqlite"
+	"modernc.org/sqlite" // the driver named "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"amend"
 	"amend/migrations"
@@ -82,7 +83,7 @@ func migrateFile(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	if has, err := m.version(ctx); err != nil {
+	if has, err := knocking(ctx, m.version); err != nil {
 		return &amend.Error{Code: amend.Unavailable, Text: "the store can't be read", Err: err, Next: "is " + path + " an amend store?"}
 	} else if has == m.knows {
 		return nil
@@ -93,6 +94,25 @@ func migrateFile(ctx context.Context, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	return m.up(ctx)
+}
+
+// knocking asks until nobody else opens the file for the first time: SQLite
+// doesn't wait for who makes it a file with a write-ahead log.
+func knocking(ctx context.Context, ask func(context.Context) (int64, error)) (int64, error) {
+	for tries := 1; ; tries++ {
+		version, err := ask(ctx)
+		var busy *sqlite.Error
+		if !errors.As(err, &busy) || busy.Code()&0xff != sqlite3.SQLITE_BUSY || tries == 100 {
+			return version, err
+		}
+		timer := time.NewTimer(20 * time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return version, err
+		}
+	}
 }
 
 // oneAtATime waits for a lock file and gives what removes it.

@@ -22,6 +22,9 @@ type Options struct {
 	Now  func() time.Time // default: time.Now, and on PostgreSQL the database's clock
 	Rand rand.Source      // for identifiers; default unpredictable
 	Log  *slog.Logger     // default slog.Default()
+	// Before is asked before each transaction that writes, whose error it
+	// becomes: so that a rehearsal decides who goes first, and who has died.
+	Before func(context.Context) error
 	// Audit is the folder in which checkpoints of the audit are signed and kept,
 	// best where who can change the store can't; empty: nowhere.
 	Audit string
@@ -33,6 +36,7 @@ type Store struct {
 	texts        *texts  // of the readers; nil where the driver remembers them itself
 	engine       engine
 	now          func() time.Time
+	before       func(context.Context) error // nil: nobody is asked
 	ids          *ids.Maker
 	installation string
 	sealer       sealer
@@ -85,7 +89,7 @@ func open(ctx context.Context, address string, o Options) (*Store, error) {
 }
 
 func newStore(db *sql.DB, e engine, o Options) *Store {
-	s := &Store{db: db, engine: e, now: o.Now, ids: ids.NewMaker(o.Now, o.Rand)}
+	s := &Store{db: db, engine: e, now: o.Now, before: o.Before, ids: ids.NewMaker(o.Now, o.Rand)}
 	if o.Audit != "" {
 		s.sealer.notary = &notary{folder: o.Audit}
 	}
@@ -98,6 +102,11 @@ func IsPostgres(address string) bool {
 }
 
 func (s *Store) write(ctx context.Context, do func(*tx) error) error {
+	if s.before != nil {
+		if err := s.before(ctx); err != nil {
+			return err
+		}
+	}
 	return s.engine.write(ctx, do)
 }
 

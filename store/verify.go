@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"time"
 )
 
@@ -79,11 +77,8 @@ func (s *Store) signed(v *Verification) ([]Checkpoint, error) {
 		return nil, nil
 	}
 	v.Folder = n.folder
-	text, err := os.ReadFile(n.path("checkpoints"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	text, err := n.everything()
+	if err != nil || len(text) == 0 {
 		return nil, err
 	}
 	trusted, key, err := n.verifiers()

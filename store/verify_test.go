@@ -295,6 +295,7 @@ func TestVerifyFindsTamperedCheckpoints(t *testing.T) {
 		changed := change(string(text))
 		require.NotEqual(t, string(text), changed)
 		require.NoError(t, os.WriteFile(path, []byte(changed), 0o600))
+		require.NoError(t, os.Remove(filepath.Join(f.audit, "newest")))
 	}
 	for name, test := range map[string]struct {
 		do   func(t *testing.T, f *world)
@@ -324,6 +325,7 @@ func TestVerifyFindsTamperedCheckpoints(t *testing.T) {
 		}, "The checkpoints can't be checked without their public key"},
 		"Deleted": {func(t *testing.T, f *world) {
 			require.NoError(t, os.Remove(filepath.Join(f.audit, "checkpoints")))
+			require.NoError(t, os.Remove(filepath.Join(f.audit, "newest")))
 		}, "There is no checkpoint of the chain in FOLDER: a cut end, or a chain written anew, would not be noticed"},
 		"DeletedWithTheFolder": {func(t *testing.T, f *world) {
 			require.NoError(t, os.RemoveAll(f.audit))
@@ -344,6 +346,12 @@ func TestVerifyFindsTamperedCheckpoints(t *testing.T) {
 			require.Equal(t, int64(12), v.Links, "the chain is looked at all the same")
 		})
 	}
+	t.Run("TheNewestVouchesAlone", func(t *testing.T) {
+		t.Parallel()
+		f := onSQLite.twelve(t)
+		require.NoError(t, os.Remove(filepath.Join(f.audit, "checkpoints")))
+		require.Equal(t, int64(12), f.requireIntact(12).Newest.Links)
+	})
 	t.Run("AFewOfTheEndMissingIsNotSeen", func(t *testing.T) {
 		t.Parallel()
 		f := onSQLite.twelve(t)

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"database/sql"
+	"errors"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -103,4 +104,11 @@ func (w *world) raw() *sql.DB {
 	w.t.Cleanup(func() { require.NoError(w.t, db.Close()) })
 	w.db = db
 	return db
+}
+
+// recoverAll takes over what another process left behind.
+func (w *world) recoverAll() {
+	w.t.Helper()
+	older, err := w.Recover(w.t.Context())
+	require.NoError(w.t, errors.Join(older, err))
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+
+	"amend/internal/crash"
 )
 
 // writer carries out all writes of a process, one after another, and commits
@@ -125,7 +127,9 @@ func (w *writer) commit(group []*job) {
 		}
 		whole = w.one(tx, j)
 	}
+	crash.At(crash.StoreCommitting)
 	err = begun.Commit()
+	crash.At(crash.StoreCommitted)
 	w.say(err)
 	if err != nil {
 		fail(group, fmt.Errorf("commit: %w", err))
