@@ -100,6 +100,9 @@ func byAmend(b *testing.B, address string, l load) {
 	for i, id := range all {
 		sightings[i] = store.Sighting{Customer: id, State: "missing", Wake: time.Now()}
 	}
+	if err := engines[0].Begin(b.Context()); err != nil {
+		b.Fatal(err)
+	}
 	fullPass(b, engines[0].Store)
 	if _, err := engines[0].Store.Sight(b.Context(), sightings); err != nil {
 		b.Fatal(err)

@@ -18,15 +18,18 @@ var banks sync.Map
 
 // inOrder lists the customers of a bank who are active; the first is its
 // sentinel, who is no customer.
-func inOrder(b *bank.Bank) []string {
-	var active []string
+func inOrder(b *bank.Bank) []string { return planted(b, "active")[1:] }
+
+// planted lists the customers whom the bank planted in a state.
+func planted(b *bank.Bank, in string) []string {
+	var all []string
 	for id, state := range b.Planted() {
-		if state == "active" {
-			active = append(active, id)
+		if state == in {
+			all = append(all, id)
 		}
 	}
-	slices.Sort(active)
-	return active[1:]
+	slices.Sort(all)
+	return all
 }
 
 // awaitWorker waits until some process is the store's worker, by the file that
@@ -67,7 +70,7 @@ func awaitOutput(ts *testscript.TestScript, neg bool, args []string) {
 // setFault switches a fault of the script's bank: fault SERVICE 503|cut|slow|off.
 func setFault(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
-		ts.Fatalf("usage: fault SERVICE 503|cut|slow|off")
+		ts.Fatalf("usage: fault SERVICE 503|cut|deaf|slow|off")
 	}
 	b, started := banks.Load(ts.Getenv("CONTROL"))
 	if !started {
@@ -77,6 +80,8 @@ func setFault(ts *testscript.TestScript, neg bool, args []string) {
 	switch args[1] {
 	case "off":
 		fault = bank.Fault{}
+	case "deaf": // it answers what is read, and nothing that would change anything
+		fault = bank.Fault{Outage: bank.OutageCut, Only: bank.OnlyOperations}
 	case "slow":
 		fault = bank.Fault{Latency: 1500 * time.Millisecond}
 	}

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -42,22 +41,31 @@ func (a *app) heal(ctx context.Context, pasted, rule, reason string) error {
 	}
 	defer end()
 	id := p.desk.Clean(pasted)
-	if p.store.LockWorker() == nil {
-		// Nobody else works here: this process does, for as long as it takes.
-		older, err := p.store.Recover(ctx)
-		if err := errors.Join(older, err); err != nil {
-			return err
-		}
-		working, stop := context.WithCancel(ctx)
-		done := make(chan struct{})
-		go func() { defer close(done); p.healOnly(working, id) }()
-		defer func() { stop(); <-done }()
+	stop, err := p.workOn(ctx, id)
+	if err != nil {
+		return err
 	}
+	defer stop()
 	request, err := p.askHeal(ctx, id, rule, reason)
 	if err != nil {
 		return err
 	}
 	return a.follow(ctx, p, id, request)
+}
+
+// workOn heals one customer where nobody else works here, for as long as it
+// takes: until stop is called.
+func (p *parts) workOn(ctx context.Context, id string) (stop func(), err error) {
+	if p.store.LockWorker() != nil {
+		return func() {}, nil
+	}
+	if err := p.engine.Begin(ctx); err != nil {
+		return nil, err
+	}
+	working, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); p.healOnly(working, id) }()
+	return func() { cancel(); <-done }, nil
 }
 
 // healOnly works on one customer, whenever their time has come, and on nobody
@@ -170,10 +178,20 @@ func (a *app) followed(ctx context.Context, p *parts, id string, q store.Request
 	}
 	refusal, refused := strings.CutPrefix(q.Result, "refused: ")
 	switch {
+	case refused && q.Kind != store.AskStart:
+		return true, amend.Errorf(amend.Conflict, "the answer was not taken: %s", refusal)
 	case refused:
 		return true, amend.Errorf(amend.Conflict, "%s was not started: %s", q.Rule, refusal)
 	case !any || !c.Open() && c.EndedAt.Before(q.CreatedAt):
 		return true, a.healed(id, strings.TrimPrefix(q.Result, "looked: "), "nothing to repair")
+	}
+	return a.settled(id, c)
+}
+
+// settled says how a case stands that has ended, is with people, or waits for
+// longer than a person would.
+func (a *app) settled(id string, c store.Case) (bool, error) {
+	switch {
 	case c.Status == lifecycle.Healed || c.Status == lifecycle.Closed:
 		return true, a.healed(id, c.State, string(c.Status)+". "+c.Why)
 	case c.Status == lifecycle.Escalated || c.Status == lifecycle.Proposed:

@@ -133,7 +133,7 @@ Start with: amend demo`,
 	flags.StringVar(&a.progress, "progress", "auto", "how progress is shown: auto, plain or none")
 	flags.BoolVar(&a.loopback, "allow-loopback", false, "let services be called on this machine: a sidecar, a demo")
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "log more")
-	root.AddCommand(a.demoCommand(), a.runCommand(), a.scanCommand(), a.planCommand(), a.lookupCommand(), a.healCommand(), a.checkCommand(), a.migrateCommand(), a.auditCommand(), a.forgetCommand(), a.pauseCommand(), a.resumeCommand(), a.versionCommand())
+	root.AddCommand(a.demoCommand(), a.runCommand(), a.scanCommand(), a.planCommand(), a.lookupCommand(), a.healCommand(), a.approveCommand(), a.refuseCommand(), a.answerCommand(), a.checkCommand(), a.rulesCommand(), a.migrateCommand(), a.auditCommand(), a.forgetCommand(), a.pauseCommand(), a.resumeCommand(), a.versionCommand())
 	return root
 }
 

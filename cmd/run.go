@@ -126,10 +126,14 @@ func closing(log *slog.Logger, what string, end func() error) {
 
 // actor is who types at this terminal, for timelines.
 func actor() string {
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		return u.Username
+	u, err := user.Current()
+	switch {
+	case err != nil || u.Username == "":
+		return "operator"
+	case u.Username == store.Amend: // what nobody started has this name
+		return "user " + u.Username
 	}
-	return "operator"
+	return u.Username
 }
 
 // now is the clock of the command line.

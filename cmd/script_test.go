@@ -63,6 +63,8 @@ func startBank(ts *testscript.TestScript, neg bool, args []string) {
 	active := inOrder(b)
 	ts.Setenv("ACTIVE", active[0])
 	ts.Setenv("OTHER", active[1])
+	ts.Setenv("REJECTED", planted(b, "rejected_but_open")[0])
+	ts.Setenv("MOVED", planted(b, "email_differs")[0])
 	banks.Store(ts.Getenv("CONTROL"), b)
 }
 

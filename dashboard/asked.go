@@ -66,12 +66,16 @@ func (s *Server) progressOf(ctx context.Context, id, request string) (*progress,
 	if err != nil {
 		return nil, err
 	}
-	if !found || q.Customer != id || q.Kind != store.AskStart {
-		return nil, fault{status: http.StatusNotFound, title: "There is no such request", text: "Nothing of this kind was asked for this customer.",
-			next: "Look at the customer's page.", back: backTo(id)}
+	p := &progress{Rule: q.Rule, Poll: customerPath(id) + "/asked/" + url.PathEscape(request), Kind: quiet}
+	switch {
+	case found && q.Customer == id && q.Kind != store.AskLook:
+		err = s.follow(ctx, p, q)
+	case found:
+		err = noRequest(id)
+	default:
+		err = s.followWord(ctx, p, id, request)
 	}
-	p := &progress{Rule: q.Rule, Poll: customerPath(id) + "/asked/" + url.PathEscape(q.ID), Kind: quiet}
-	if err := s.follow(ctx, p, q); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	for i, title := range stageTitles {
@@ -81,6 +85,44 @@ func (s *Server) progressOf(ctx context.Context, id, request string) (*progress,
 		p.Words = stageTitles[p.Stage]
 	}
 	return p, nil
+}
+
+func noRequest(id string) error {
+	return fault{status: http.StatusNotFound, title: "There is no such request", text: "Nothing of this kind was asked for this customer.",
+		next: "Look at the customer's page.", back: backTo(id)}
+}
+
+// followWord finds what has become of a repair since a person agreed to it, or
+// refused it.
+func (s *Server) followWord(ctx context.Context, p *progress, id, request string) error {
+	said, found, err := s.options.Desk.Store.Approval(ctx, request)
+	if err != nil {
+		return err
+	}
+	r, _, err := s.options.Desk.Store.Repair(ctx, said.Repair)
+	if err != nil {
+		return err
+	}
+	if !found || r.Customer != id {
+		return noRequest(id)
+	}
+	p.Rule = r.Rule
+	asked, _, err := s.options.Desk.Store.Proposal(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !said.Agrees:
+		p.end("Refused", "You have refused it. Nothing is sent; a person has the case.")
+	case r.Status == store.RepairProposed && asked.AgreedAt.IsZero():
+		p.end("Agreed", fmt.Sprintf("You have agreed, %d of %d. Others must agree before anything is sent.", asked.Agreed, asked.Needs))
+		p.Kind = quiet
+	case r.Status == store.RepairProposed:
+		p.Say = "Enough people have agreed; a worker reads again and sends it."
+	default:
+		return s.followOne(ctx, p, r)
+	}
+	return nil
 }
 
 // workerLimit is how long a request may lie before the page doubts that anybody
@@ -95,8 +137,16 @@ func (s *Server) follow(ctx context.Context, p *progress, q store.Request) error
 		p.Say = "Nobody has taken it up yet. Is a worker running (amend run)?"
 	case q.TakenAt.IsZero():
 		p.Say = "It is written down; a worker takes it up in a moment."
+	case isRefused && q.Kind != store.AskStart:
+		p.end("Not taken", "Your answer was not taken: "+stop(refused)+" Nothing was sent.")
 	case isRefused:
 		p.end("Not started", "It was not started: "+stop(refused)+" Nothing was sent.")
+	case q.Result == "proposed":
+		p.end("Proposed", "It is written down. Others must agree before anything is sent.")
+		p.Kind = quiet
+	case q.Result == "settled":
+		p.end("Settled", "Your answer is written down, and the case goes on from there.")
+		p.Kind = quiet
 	case q.Result != "started":
 		p.end("Not needed", "Nothing was sent. "+s.say(q.Result))
 	default:
@@ -110,7 +160,6 @@ func (p *progress) end(words, say string) { p.Words, p.Say, p.Ended, p.Kind = wo
 // followRepair finds the repair that a request began: the first of its rule
 // after it was asked, in the customer's newest case.
 func (s *Server) followRepair(ctx context.Context, p *progress, q store.Request) error {
-	p.Stage = healing
 	c, any, err := s.options.Desk.Store.LastCase(ctx, q.Customer)
 	if err != nil || !any {
 		return err
@@ -124,13 +173,23 @@ func (s *Server) followRepair(ctx context.Context, p *progress, q store.Request)
 		p.end("Ended", "Its case has ended since; the timeline tells the rest.")
 		return nil
 	}
-	switch repairs[at].Status {
+	return s.followOne(ctx, p, repairs[at])
+}
+
+// followOne finds how far a repair has come that was begun.
+func (s *Server) followOne(ctx context.Context, p *progress, r store.Repair) error {
+	p.Stage = healing
+	c, _, err := s.options.Desk.Store.LastCase(ctx, r.Customer)
+	if err != nil {
+		return err
+	}
+	switch r.Status {
 	case store.RepairDone:
 		p.Stage, p.Ended, p.Kind, p.Say = verified, true, good, "Reading again shows it. "+s.afterwards(c)
 	case store.RepairFailed, store.RepairVoid:
 		p.end("Not repaired", s.say(c.Why)+" "+s.say(c.Next))
 	default:
-		return s.followSteps(ctx, p, repairs[at], c)
+		return s.followSteps(ctx, p, r, c)
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ type confirmPage struct {
 	Back        string
 	URL         string
 	State       string
+	Verb        string // take, or propose where others must agree
 	Rule        string
 	About       string
 	Confirm     string // what to consider
@@ -48,12 +49,12 @@ func (s *Server) showConfirm(r *http.Request, reason, problem string) (answer, e
 	if err != nil {
 		return answer{}, err
 	}
-	f, err := s.frame(r, fmt.Sprintf("Take %s for %s?", option.Rule.Name, id), "customer")
+	f, err := s.frame(r, fmt.Sprintf("%s %s for %s?", verb(option.Rule), option.Rule.Name, id), "customer")
 	if err != nil {
 		return answer{}, err
 	}
 	p := confirmPage{frame: f, ID: id, Back: customerPath(id), URL: s.ruleURL(sheet, option.Rule.Name), State: inWords(sheet.Look.Verdict.Name),
-		Rule: option.Rule.Name, About: option.Rule.About, Confirm: option.Rule.Confirm, Mode: whoTakes(sheet, option.Rule.Mode), Requests: option.Requests,
+		Verb: verb(option.Rule), Rule: option.Rule.Name, About: option.Rule.About, Confirm: option.Rule.Confirm, Mode: whoTakes(sheet, option.Rule), Requests: option.Requests,
 		Effects: s.effects(sheet, *option), Limits: limits(option.Rule), Checked: s.checked(sheet.Look.View),
 		Request: s.options.Desk.Store.NewID("ask"), Fingerprint: option.Fingerprint, Reason: reason, Problem: problem}
 	a := answer{page: "confirm", data: p}
@@ -75,6 +76,14 @@ func (s *Server) option(sheet *desk.Sheet, name string) (*desk.Option, error) {
 		return nil, f
 	}
 	return option, nil
+}
+
+// verb says what starting a rule does.
+func verb(r *rules.Rule) string {
+	if r.Mode == rules.Approve {
+		return "Propose"
+	}
+	return "Take"
 }
 
 func backTo(id string) *link { return &link{Title: "Back to " + id, URL: customerPath(id)} }

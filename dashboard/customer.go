@@ -13,19 +13,21 @@ import (
 // customerPage is all that is known of one customer, read live.
 type customerPage struct {
 	frame
-	ID       string
-	URL      string
-	Checked  *moment
-	Links    []link
-	Asked    *progress // of what was just started from here
-	Verdict  verdict
-	Acts     []act // what can be done
-	Not      []act // what can't be done now, with the reason
-	Table    table
-	Why      why
-	Repairs  []repair
-	Timeline []event
-	More     bool // there is more of the timeline than is shown
+	ID        string
+	URL       string
+	Checked   *moment
+	Links     []link
+	Asked     *progress // of what was just started from here
+	Verdict   verdict
+	Asking    *asking    // what people are asked to agree to
+	Wondering *wondering // what only a person can tell
+	Acts      []act      // what can be done
+	Not       []act      // what can't be done now, with the reason
+	Table     table
+	Why       why
+	Repairs   []repair
+	Timeline  []event
+	More      bool // there is more of the timeline than is shown
 }
 
 func (s *Server) customer(r *http.Request) (answer, error) {
@@ -41,6 +43,7 @@ func (s *Server) customer(r *http.Request) (answer, error) {
 	view := sheet.Look.View
 	p := customerPage{frame: f, ID: id, URL: customerPath(id), Checked: s.checked(view), Links: s.links(id), Verdict: s.verdict(sheet)}
 	p.Title = p.Verdict.Words + ": " + id
+	p.Asking, p.Wondering = s.asking(sheet), s.wondering(sheet)
 	p.Acts, p.Not = s.acts(sheet)
 	p.Table, p.Why = s.table(sheet), s.why(sheet)
 	if p.Repairs, err = s.repairsOf(r.Context(), sheet); err != nil {
@@ -104,6 +107,7 @@ func webAddress(address string) bool {
 
 // act is one rule that could be taken.
 type act struct {
+	Verb    string
 	Rule    string
 	About   string
 	Mode    string
@@ -127,12 +131,12 @@ type change struct{ Field, Before, After string }
 // and only where something is out of order: for a customer in order nothing is.
 func (s *Server) acts(sheet *desk.Sheet) (can, cannot []act) {
 	for _, o := range sheet.Options {
-		a := act{Rule: o.Rule.Name, About: o.Rule.About, Mode: whoTakes(sheet, o.Rule.Mode), URL: s.ruleURL(sheet, o.Rule.Name), Effects: s.effects(sheet, o), Why: whyNot(o)}
+		a := act{Verb: verb(o.Rule), Rule: o.Rule.Name, About: o.Rule.About, Mode: whoTakes(sheet, o.Rule), URL: s.ruleURL(sheet, o.Rule.Name), Effects: s.effects(sheet, o), Why: whyNot(o)}
 		if a.Why != "" {
 			cannot = append(cannot, a)
 			continue
 		}
-		a.Primary = !sheet.Coherent && len(can) == 0
+		a.Primary = !sheet.Coherent && len(can) == 0 && sheet.Proposal == nil && sheet.Question == nil
 		can = append(can, a)
 	}
 	return can, cannot

@@ -69,6 +69,10 @@ func repairWords(status string) (words, kind string) {
 		return "Verified", good
 	case store.RepairFailed:
 		return "Gave up", bad
+	case store.RepairObserved:
+		return "Only observed: nothing was sent", quiet
+	case store.RepairLeft:
+		return "Somebody else was first", quiet
 	}
 	return "Void: nothing was sent", quiet
 }

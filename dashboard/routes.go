@@ -25,6 +25,7 @@ func (s *Server) routes() []route {
 		{path: "/cases", get: s.cases},
 		{path: "/customers/{id}", get: s.customer},
 		{path: "/customers/{id}/rules/{rule}", get: s.confirm, post: s.start},
+		{path: "/customers/{id}/repairs/{repair}/{word}", get: s.word, post: s.sayWord},
 		{path: "/customers/{id}/asked/{request}", get: s.asked},
 		{path: "/login", open: true, get: s.loginPage, post: s.login},
 		{path: "/healthz", open: true, get: s.healthz},

@@ -62,8 +62,8 @@ func openStatuses() []lifecycle.Status {
 }
 
 // whoTakes says who takes a rule for this customer.
-func whoTakes(sheet *desk.Sheet, m rules.Mode) string {
-	switch m {
+func whoTakes(sheet *desk.Sheet, r *rules.Rule) string {
+	switch r.Mode {
 	case rules.Auto:
 		if sheet.Open() && sheet.Case.Status == lifecycle.Escalated {
 			return "Here amend no longer takes this rule by itself; a person decides."
@@ -72,7 +72,7 @@ func whoTakes(sheet *desk.Sheet, m rules.Mode) string {
 	case rules.Manual:
 		return "Only a person starts this rule."
 	case rules.Approve:
-		return "People must agree before it is taken."
+		return fmt.Sprintf("You only propose it: %s must agree before it is taken, and you don't count.", plural(r.Approvers, "person", "people"))
 	case rules.Observe:
 		return "This rule only observes; nothing happens unless you start it."
 	}

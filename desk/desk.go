@@ -69,6 +69,8 @@ type Sheet struct {
 	Coherent bool
 	Case     *store.Case // the newest one; nil where there never was any
 	Repair   *store.Repair
+	Proposal *Proposal // what people are asked to agree to; nil where nothing is
+	Question *Question // the step that only a person can tell of; nil where there is none
 	Timeline []store.Entry
 	Options  []Option
 }
@@ -93,10 +95,10 @@ func (d *Desk) Customer(ctx context.Context, id string) (*Sheet, error) {
 		if sheet.Timeline, err = d.Store.Timeline(ctx, id, timelineLimit); err != nil {
 			return nil, err
 		}
-		if repair, open, err := d.Store.OpenRepair(ctx, found.ID); err != nil {
+	}
+	if sheet.Open() {
+		if err := d.pending(ctx, sheet); err != nil {
 			return nil, err
-		} else if open {
-			sheet.Repair = &repair
 		}
 	}
 	if sheet.Look.Verdict.Name == states.Nobody && !any {
@@ -104,6 +106,24 @@ func (d *Desk) Customer(ctx context.Context, id string) (*Sheet, error) {
 	}
 	d.judge(sheet)
 	return sheet, nil
+}
+
+// pending finds the repair that is open, and what people are asked.
+func (d *Desk) pending(ctx context.Context, sheet *Sheet) error {
+	repair, open, err := d.Store.OpenRepair(ctx, sheet.Case.ID)
+	if err != nil {
+		return err
+	}
+	if open {
+		sheet.Repair = &repair
+	}
+	switch {
+	case !open:
+		sheet.Question, err = d.question(ctx, sheet.Look, *sheet.Case)
+	case repair.Status == store.RepairProposed:
+		sheet.Proposal, err = d.proposal(ctx, sheet.Look, repair)
+	}
+	return err
 }
 
 // Accept refuses what can't be a customer's ID: it must not reach a URL or a
@@ -170,8 +190,8 @@ func (d *Desk) option(sheet *Sheet, rule *rules.Rule) Option {
 		o.Why = err.Error()
 	case sheet.Repair != nil && sheet.Repair.Status == store.RepairOpen:
 		o.Why = fmt.Sprintf("%s is under way", sheet.Repair.Rule)
-	case rule.Mode == rules.Approve:
-		o.Why = fmt.Sprintf("it needs the agreement of %d people, which this version can't ask for", rule.Approvers)
+	case sheet.Proposal != nil && sheet.Proposal.Repair.Rule == rule.Name:
+		o.Why = "it is proposed already, and people are asked to agree"
 	}
 	o.Fingerprint = rules.Fingerprint(sheet.Look, rule, o.Plan)
 	o.Changes = d.changes(sheet.Look.View, o.Plan)
@@ -185,6 +205,9 @@ func (d *Desk) changes(view *amend.View, plan rules.Plan) []Change {
 		index, service := d.Schema.Service(step.Service)
 		for _, want := range step.Expect {
 			at, field := service.Field(want.Field)
+			if field == nil {
+				continue // of a plan that was written down before the field was taken away
+			}
 			c := Change{Service: step.Service, Field: want.Field, Before: view.Records[index].Presence.String(), After: Show(field, want.Value)}
 			if view.Records[index].Presence == amend.Present {
 				c.Before = Show(field, view.Records[index].Value(at))
@@ -262,8 +285,8 @@ func (d *Desk) Start(ctx context.Context, s Start) error {
 		return &amend.Error{Code: amend.Conflict, Text: "the customer has changed since the page was shown", Next: "look at it again"}
 	}
 	_, err = d.Store.Ask(ctx, store.Request{ID: s.Request, Customer: s.Customer, Kind: store.AskStart, Rule: s.Rule, Fingerprint: s.Fingerprint, Actor: s.Actor, Reason: s.Reason})
-	if err == nil && d.Waker != nil {
-		d.Waker.Wake(d.Now(), queue.Job{Kind: queue.Heal, Key: s.Customer})
+	if err == nil {
+		d.wake(s.Customer)
 	}
 	return err
 }
@@ -275,8 +298,8 @@ func (d *Desk) Check(ctx context.Context, customer, actor string) (request strin
 	}
 	request = d.Store.NewID("ask")
 	_, err = d.Store.Ask(ctx, store.Request{ID: request, Customer: customer, Kind: store.AskLook, Actor: actor})
-	if err == nil && d.Waker != nil {
-		d.Waker.Wake(d.Now(), queue.Job{Kind: queue.Heal, Key: customer})
+	if err == nil {
+		d.wake(customer)
 	}
 	return request, err
 }

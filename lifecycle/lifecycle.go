@@ -63,7 +63,7 @@ type Transition struct {
 func Table() []Transition {
 	return []Transition{
 		{Start, []Status{Watching}, Healing, "the rule is automatic and its guards pass, or a person starts it"},
-		{Propose, []Status{Watching}, Proposed, "the rule wants approval"},
+		{Propose, []Status{Watching, Escalated}, Proposed, "the rule wants approval; a person starts one"},
 		{Agree, []Status{Proposed}, Healing, "enough people agreed"},
 		{Withdraw, []Status{Proposed}, Watching, "what the proposal rests on has changed"},
 		{Wait, []Status{Watching, Healing}, Waiting, "settling, backing off, limited, or a service is unseen"},

@@ -29,6 +29,11 @@ func (h *heal) start(u *store.Update, rule *rules.Rule, plan rules.Plan, repair 
 	if err != nil {
 		return err
 	}
+	return h.begin(u, rule, plan, repair)
+}
+
+// begin writes the intent of the first step of a repair that was written down.
+func (h *heal) begin(u *store.Update, rule *rules.Rule, plan rules.Plan, repair store.Repair) error {
 	h.repair, h.plan, h.steps = repair, plan, nil
 	u.Rule, u.Reason, u.Next = rule.Name, "repairing", "amend reads again to see whether it worked."
 	u.Why = fmt.Sprintf("%s sends %s.", rule.Name, operations(plan))
@@ -39,12 +44,21 @@ func (h *heal) start(u *store.Update, rule *rules.Rule, plan rules.Plan, repair 
 }
 
 func (h *heal) addRepair(u *store.Update, rule *rules.Rule, plan rules.Plan, repair store.Repair) (store.Repair, error) {
+	repair, err := h.planned(rule, plan, repair)
+	if err != nil {
+		return repair, err
+	}
+	return u.AddRepair(repair)
+}
+
+// planned fills in what a repair is written down with.
+func (h *heal) planned(rule *rules.Rule, plan rules.Plan, repair store.Repair) (store.Repair, error) {
 	text, err := json.Marshal(plan)
 	if err != nil {
 		return repair, fmt.Errorf("write the plan: %w", err)
 	}
 	repair.Rule, repair.RuleVersion, repair.State, repair.Plan = rule.Name, rule.Version, h.look.Verdict.Name, text
-	return u.AddRepair(repair)
+	return repair, nil
 }
 
 // intend writes the intent of a step: the first time with the bytes and the

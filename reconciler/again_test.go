@@ -68,6 +68,8 @@ func testI8NeverIsNotForgotten(t *testing.T, o options) {
 	require.Equal(t, "ledger_unusable", w.lastCase(customer).State)
 	frozen.on.Store(false)
 	w.fresh()
+	w.healUntil(customer, "failing")
+	w.release("order-card")
 	c = w.healOn(customer)
 	require.Equal(t, "card_missing", c.State)
 	require.Equal(t, lifecycle.Escalated, c.Status)
@@ -167,42 +169,6 @@ func testOldWishIsRefused(t *testing.T, o options) {
 	w.heal(customer)
 	require.Contains(t, w.result(asked), "refused: it was asked too long ago")
 	require.Empty(t, w.sendings(customer, bank.CardsBlock))
-}
-
-// A brake lets go also where a service went down meanwhile, and everybody left
-// the state without a repair.
-func TestBrakeLetsGoAfterAnOutage(t *testing.T) { onEach(t, testBrakeLetsGoAfterAnOutage) }
-
-func testBrakeLetsGoAfterAnOutage(t *testing.T, o options) {
-	t.Parallel()
-	w := setup(t, options{postgres: o.postgres, customers: 80})
-	w.scan()
-	active := w.allPlanted("active")[:25]
-	for _, customer := range active {
-		w.human("PUT", "CARDS_URL", "/cards/"+customer+"/status", `{"status":"blocked"}`, "")
-	}
-	w.scan()
-	w.clock.pass(time.Minute)
-	for _, customer := range active {
-		w.healUntil(customer, "share")
-	}
-	require.Len(t, w.brakes(), 1)
-	w.fault("cards", bank.Fault{Outage: bank.OutageUnavailable})
-	for _, customer := range active {
-		w.clock.passTo(w.lastCase(customer).WakeAt)
-		w.heal(customer)
-	}
-	w.fault("cards", bank.Fault{})
-	w.reload(func(s string) string { return s + "\n" })
-	for _, customer := range active {
-		w.human("POST", "CARDS_URL", "/cards", `{"customer":"`+customer+`"}`, "by-hand-"+customer)
-	}
-	w.clock.pass(time.Minute)
-	for _, customer := range active {
-		w.heal(customer)
-		require.Equal(t, lifecycle.Healed, w.lastCase(customer).Status)
-	}
-	require.Empty(t, w.brakes())
 }
 
 // A sensitive argument that isn't a text can be sent, and is hidden whole.

@@ -46,12 +46,15 @@ func (e *Engine) openFor(ctx context.Context, customer string) (store.Lease, boo
 func (e *Engine) openToStart(ctx context.Context, look states.Look, requests []store.Request) error {
 	for _, q := range requests {
 		result := "looked: " + look.Verdict.Name
-		if q.Kind == store.AskStart {
+		switch q.Kind {
+		case store.AskStart:
 			_, _, refusal := e.fits(look, q)
 			if refusal == "" {
 				return e.Store.OpenFor(ctx, look.View.ID, look.Verdict.Name)
 			}
 			result = "refused: " + refusal
+		case store.AskHappened, store.AskDidNot:
+			result = "refused: the case has ended."
 		}
 		if err := e.Store.TakeRequest(ctx, q.ID, result); err != nil {
 			return err
@@ -60,10 +63,10 @@ func (e *Engine) openToStart(ctx context.Context, look states.Look, requests []s
 	return nil
 }
 
-// asked is the oldest rule that a person wants taken, if any. It is taken off
+// asked is the oldest thing that a person wants done, if any. It is taken off
 // the list: it is carried out now or refused.
 func (h *heal) asked() (store.Request, bool) {
-	i := slices.IndexFunc(h.requests, func(q store.Request) bool { return q.Kind == store.AskStart })
+	i := slices.IndexFunc(h.requests, func(q store.Request) bool { return q.Kind != store.AskLook })
 	if i < 0 || !h.judged() {
 		return store.Request{}, false
 	}
@@ -72,25 +75,39 @@ func (h *heal) asked() (store.Request, bool) {
 	return q, true
 }
 
+// carryOut does what a person asked for.
+func (h *heal) carryOut(ctx context.Context, q store.Request) (done bool, err error) {
+	if q.Kind == store.AskStart {
+		return h.startAsked(ctx, q)
+	}
+	return h.settleAsked(ctx, q)
+}
+
 // startAsked takes a rule in a person's name: only if the customer still is
 // what the person saw, and the guards that a person can't overrule pass.
-func (h *heal) startAsked(ctx context.Context, q store.Request) (bool, error) {
-	started := false
-	err := h.update(ctx, func(u *store.Update) error {
+func (h *heal) startAsked(ctx context.Context, q store.Request) (done bool, err error) {
+	var result string
+	err = h.update(ctx, func(u *store.Update) error {
 		refusal, err := h.startByPerson(u, q)
 		if err != nil {
 			return err
 		}
-		if started = refusal == ""; started {
-			return u.Take(q.ID, "started")
+		switch {
+		case refusal != "":
+			result = "refused: " + refusal
+			if err := u.Note("refused", q.Actor, fmt.Sprintf("%s was not started: %s", q.Rule, refusal)); err != nil {
+				return err
+			}
+		case u.Status == lifecycle.Proposed:
+			result = "proposed"
+		default:
+			result = "started"
 		}
-		if err := u.Note("refused", q.Actor, fmt.Sprintf("%s was not started: %s", q.Rule, refusal)); err != nil {
-			return err
-		}
-		return u.Take(q.ID, "refused: "+refusal)
+		done = u.Released()
+		return u.Take(q.ID, result)
 	})
-	if err != nil || !started {
-		return false, err
+	if err != nil || result != "started" {
+		return done, err
 	}
 	return false, h.send(ctx)
 }
@@ -112,8 +129,6 @@ func (e *Engine) fits(look states.Look, q store.Request) (rule *rules.Rule, plan
 		return nil, plan, "it can't be judged: " + e.reason(look.View, look.Verdict.Needs) + "."
 	case !slices.Contains(rule.From, look.Verdict.Name):
 		return nil, plan, fmt.Sprintf("the customer is %s now.", look.Verdict.Name)
-	case rule.Mode == rules.Approve:
-		return nil, plan, "it needs the agreement of others, which this version can't ask for."
 	}
 	plan, err := rule.Plan(look.Scope, e.Schema)
 	if err == nil {
@@ -128,34 +143,39 @@ func (e *Engine) fits(look states.Look, q store.Request) (rule *rules.Rule, plan
 	return rule, plan, ""
 }
 
-// startByPerson starts the rule, or says why not.
+// startByPerson starts the rule, or proposes it where others must agree, or says
+// why not.
 func (h *heal) startByPerson(u *store.Update, q store.Request) (refusal string, err error) {
 	rule, plan, refusal := h.fits(h.look, q)
 	if refusal != "" {
 		return refusal, nil
 	}
-	decision, _, err := h.guard(u, rule, h.Now(), true)
+	if h.repair.Status == store.RepairProposed && h.repair.Rule == rule.Name {
+		return "it is proposed already.", nil
+	}
+	decision, err := h.guard(u, rule, h.Now(), true)
 	if err != nil {
 		return "", err
 	}
 	if !decision.Go() {
 		return decision.Say + ".", nil
 	}
+	return "", h.inName(u, rule, plan, store.Repair{StartedBy: q.Actor, Reason: q.Reason})
+}
+
+// inName takes a rule in a person's name, or asks others to agree to it.
+func (h *heal) inName(u *store.Update, rule *rules.Rule, plan rules.Plan, by store.Repair) error {
 	if err := h.arrive(u); err != nil {
-		return "", err
+		return err
 	}
-	if h.repair.Status == store.RepairProposed {
-		if err := h.endRepair(u, store.RepairVoid); err != nil {
-			return "", err
-		}
-	}
-	if u.Status == lifecycle.Proposed {
-		if err := u.Fire(lifecycle.Withdraw); err != nil {
-			return "", err
-		}
+	if err := h.void(u); err != nil {
+		return err
 	}
 	u.Attempts = 0 // what amend tried before is no count of theirs
-	return "", h.start(u, rule, plan, store.Repair{StartedBy: q.Actor, Reason: q.Reason})
+	if rule.Mode == rules.Approve {
+		return h.propose(u, rule, plan, by)
+	}
+	return h.start(u, rule, plan, by)
 }
 
 // Simulate says what would be done for a customer as looked at, without doing

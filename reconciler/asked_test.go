@@ -137,7 +137,7 @@ func testStart(t *testing.T, o options) {
 		w.healOn(customer)
 		request := w.ask(customer, "close-account", "")
 		w.heal(customer)
-		require.Contains(t, w.result(request), "agreement of others")
+		require.Contains(t, w.result(request), "proposed already")
 		require.Equal(t, lifecycle.Proposed, w.lastCase(customer).Status)
 		require.Empty(t, w.sendings(customer, bank.LedgerClose))
 	})

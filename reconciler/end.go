@@ -2,6 +2,7 @@ package reconciler
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -94,7 +95,7 @@ func (h *heal) waitIn(u *store.Update, until time.Time, reason, why string) erro
 func (h *heal) answer(u *store.Update, why string) error {
 	for _, q := range h.requests {
 		result := "looked: " + h.look.Verdict.Name
-		if q.Kind == store.AskStart || h.look.View == nil {
+		if q.Kind != store.AskLook || h.look.View == nil {
 			result = "refused: " + why
 		}
 		if err := u.Take(q.ID, result); err != nil {
@@ -135,32 +136,55 @@ func (h *heal) escalate(u *store.Update, reason, why string) error {
 	return u.Note("escalated", "amend", why)
 }
 
-// propose writes a repair down and asks people.
-func (h *heal) propose(u *store.Update, rule *rules.Rule, plan rules.Plan) error {
+// agreeWithin is how long people can agree to a repair in a state that promises
+// nothing: what nobody decides in a day is no longer asked, but told.
+const agreeWithin = 24 * time.Hour
+
+// propose writes a repair down and asks people: in whose name, and why, stands
+// in by.
+func (h *heal) propose(u *store.Update, rule *rules.Rule, plan rules.Plan, by store.Repair) error {
 	if err := h.answer(u, "people are asked about another repair."); err != nil {
 		return err
 	}
 	if err := u.Fire(lifecycle.Propose); err != nil {
 		return err
 	}
-	if _, err := h.addRepair(u, rule, plan, store.Repair{Status: store.RepairProposed, StartedBy: "amend"}); err != nil {
+	open := agreeWithin
+	if state := h.look.Verdict.State; state != nil && state.Promise > 0 {
+		open = state.Promise
+	}
+	until := u.Now().Add(open)
+	basis, err := json.Marshal(rules.NewBasis(h.look, rule, plan))
+	if err != nil {
+		return fmt.Errorf("write what the repair rests on: %w", err)
+	}
+	if by, err = h.planned(rule, plan, by); err != nil {
 		return err
 	}
-	u.Reason, u.Next = "approval", fmt.Sprintf("%s must agree, which this version can't ask for: do it by hand, and amend notices.", people(rule.Approvers))
+	if _, err := u.Propose(by, store.Proposal{Fingerprint: rules.Fingerprint(h.look, rule, plan), Basis: basis, Needs: rule.Approvers, Until: until}); err != nil {
+		return err
+	}
+	u.Rule, u.Reason = rule.Name, "approval"
 	u.Why = fmt.Sprintf("%s would call %s; people must agree first.", rule.Name, operations(plan))
+	u.Next = fmt.Sprintf("%s must agree until %s.", people(rule.Approvers, by.StartedBy), until.UTC().Format("2 Jan 15:04 MST"))
 	if err := h.incident(u); err != nil {
 		return err
 	}
-	u.Release(time.Time{})
+	u.Release(until)
 	crash.At(crash.ProposalWritten)
-	return u.Note("proposed", "amend", u.Why)
+	return u.Note("proposed", by.StartedBy, u.Why)
 }
 
-func people(n int) string {
+// people are those who must agree: nobody agrees to what they started.
+func people(n int, startedBy string) string {
+	text := fmt.Sprintf("%d people", n)
 	if n == 1 {
-		return "One person"
+		text = "One person"
 	}
-	return fmt.Sprintf("%d people", n)
+	if startedBy != store.Amend {
+		text += " other than " + startedBy
+	}
+	return text
 }
 
 func operations(plan rules.Plan) string {

@@ -101,6 +101,8 @@ func testReconsider(t *testing.T, o options) {
 	require.Equal(t, lifecycle.Waiting, c.Status)
 	require.Equal(t, "closed", w.incident(first).Outcome)
 	// Its card is replaced, and the address differs as before.
+	w.healUntil(customer, "failing")
+	w.release("copy-email")
 	c = w.healOn(customer)
 	w.requireEscalated(c, "refused")
 	require.Equal(t, "email_differs", c.State)
@@ -237,6 +239,6 @@ func testNobody(t *testing.T, o options) {
 		w.healUntil(customer, "backoff")
 		hidden = customer
 		require.Equal(t, lifecycle.Closed, w.healOn(customer).Status)
-		require.Equal(t, store.RepairFailed, w.repairs(customer)[0].Status)
+		require.Equal(t, store.RepairLeft, w.repairs(customer)[0].Status)
 	})
 }

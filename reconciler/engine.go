@@ -71,10 +71,9 @@ const (
 	sweepLimit   = 1000
 )
 
-// Run works until the context ends: heals, sweeps and scans by their
-// schedules, beside whatever else is to be done when it is woken. It returns
-// when the last heal has let go of its case.
-func (e *Engine) Run(ctx context.Context, more map[queue.Kind]queue.Handler) error {
+// Begin makes ready for heals: it takes over what a stopped process has left,
+// and writes down which versions of the rules are worked with. Run does it.
+func (e *Engine) Begin(ctx context.Context) error {
 	e.setDefaults()
 	older, err := e.Store.Recover(ctx)
 	if err != nil {
@@ -82,6 +81,26 @@ func (e *Engine) Run(ctx context.Context, more map[queue.Kind]queue.Handler) err
 	}
 	if older != nil {
 		e.Log.Error("all repairs are paused", "error", older)
+	}
+	return e.introduce(ctx)
+}
+
+// introduce writes down which versions of the rules are worked with from now
+// on: only scans that begin after it count for them.
+func (e *Engine) introduce(ctx context.Context) error {
+	versions := map[string]string{}
+	for i := range e.Rules.Rules {
+		versions[e.Rules.Rules[i].Name] = e.Rules.Rules[i].Version
+	}
+	return e.Store.Introduce(ctx, versions)
+}
+
+// Run works until the context ends: heals, sweeps and scans by their
+// schedules, beside whatever else is to be done when it is woken. It returns
+// when the last heal has let go of its case.
+func (e *Engine) Run(ctx context.Context, more map[queue.Kind]queue.Handler) error {
+	if err := e.Begin(ctx); err != nil {
+		return err
 	}
 	handlers := map[queue.Kind]queue.Handler{
 		queue.Heal: {Workers: e.Workers, Do: e.heal},

@@ -8,20 +8,19 @@ import (
 	"amend"
 	"amend/conditions"
 	"amend/rules"
-	"amend/states"
 	"amend/store"
 )
 
 // guard asks every guard, with counts that nothing can change before the
 // decision is written.
-func (h *heal) guard(u *store.Update, rule *rules.Rule, since time.Time, byPerson bool) (rules.Decision, store.Load, error) {
+func (h *heal) guard(u *store.Update, rule *rules.Rule, since time.Time, byPerson bool) (rules.Decision, error) {
 	load, err := h.load(u, rule)
 	if err != nil {
-		return rules.Decision{}, load, err
+		return rules.Decision{}, err
 	}
 	why, resumes, err := h.paused(u, rule.Name, services(rule))
 	if err != nil {
-		return rules.Decision{}, load, err
+		return rules.Decision{}, err
 	}
 	settle := time.Duration(0)
 	if state := h.look.Verdict.State; state != nil {
@@ -29,7 +28,8 @@ func (h *heal) guard(u *store.Update, rule *rules.Rule, since time.Time, byPerso
 	}
 	return rules.Guard(rules.Facts{Now: h.Now(), Rule: rule, ByPerson: byPerson, Paused: why, Resumes: resumes, Windows: h.Windows, View: h.look.View, Schema: h.Schema,
 		Rests: h.restsOn(rule), Since: since, Settle: settle, Looks: u.Looks, Customers: load.Customers,
-		InState: load.InStates, Open: load.Open, LastHour: load.LastHour}), load, nil
+		InState: load.InStates, Usual: h.crowds.usual(rule), Released: load.Released, Open: load.Open, LastHour: load.LastHour, OnHim: load.OnHim,
+		Proved: load.Proved, Begun: load.Begun, Failed: load.Failed}), nil
 }
 
 // restsOn lists the services that the decision rests on: what the conditions
@@ -128,32 +128,28 @@ func (h *heal) mayResend(u *store.Update, rule *rules.Rule) (rules.Decision, err
 	return rules.GuardAgain(facts), nil
 }
 
-// shareCause is the incident of a rule that holds everything back.
-func shareCause(rule *rules.Rule) string { return "share/" + rule.Name }
-
-// brake opens one incident for a rule that holds everything back.
-func (h *heal) brake(u *store.Update, rule *rules.Rule, why string) error {
-	_, err := u.Escalate(store.Incident{Cause: shareCause(rule), Severity: "high", State: u.State, Rule: rule.Name, RuleVersion: rule.Version,
-		About: "The rule has stopped.", Why: why + ".", Next: "It goes on by itself when fewer customers are affected.", Since: h.Now()})
-	return err
-}
-
-// unbrake closes that incident where a customer whom the rule would repair has
-// left the rule's states by themselves, and so few are left that the rule would
-// act again: nobody else may come who could say so.
-func (h *heal) unbrake(u *store.Update) error {
-	rule := h.Rules.Rule(u.Rule)
-	if !h.lease.Braked || rule == nil || u.State == h.look.Verdict.Name || h.look.Verdict.Name == states.Unseen {
-		return nil
+// brake stops a rule, with one incident that says what is known.
+func (h *heal) brake(u *store.Update, rule *rules.Rule, d rules.Decision) error {
+	p := store.Pause{Target: rule.Name, Why: d.Say, Brake: store.BrakeCanary}
+	about := "A changed rule was stopped at one of its first repairs."
+	if d.Reason == rules.Share {
+		p.Brake, p.States = store.BrakeShare, rule.From
+		about = "A rule was stopped: so many customers at once have something else in common."
 	}
-	load, err := h.load(u, rule)
-	if err != nil || !load.Braked {
+	crowd, err := u.Crowd(rule.From)
+	if err != nil {
 		return err
 	}
-	// The one who leaves is still counted.
-	left := rules.Facts{Now: h.Now(), Rule: rule, View: h.look.View, Schema: h.Schema, Customers: load.Customers, InState: load.InStates - 1}
-	if rules.Guard(left).Reason == rules.Share {
-		return nil
+	return u.Brake(p, store.Incident{Severity: "high", State: u.State, RuleVersion: rule.Version, About: about, Since: h.Now(),
+		Why:  fmt.Sprintf("%s. In its states: %s.", d.Say, diagnosis(crowd)),
+		Next: fmt.Sprintf("Nothing is repaired by %s until a person has looked and says so: amend resume --rule %s.", rule.Name, rule.Name)})
+}
+
+// diagnosis says what the customers of a rule have in common.
+func diagnosis(crowd []store.Crowd) string {
+	var parts []string
+	for _, c := range crowd {
+		parts = append(parts, fmt.Sprintf("%s %d, of them %d opened within 10 minutes", c.State, c.Open, c.Recent))
 	}
-	return u.ResolveCause(shareCause(rule), "healed")
+	return strings.Join(parts, "; ")
 }

@@ -123,6 +123,9 @@ func (h *heal) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := h.remember(ctx); err != nil {
+		return err
+	}
 	if busy, err := h.stillBusy(ctx); err != nil || busy {
 		return err
 	}
@@ -231,7 +234,7 @@ func (h *heal) openRepair(ctx context.Context) (bool, error) {
 // consider decides what to do for a customer on whom no repair is under way.
 func (h *heal) consider(ctx context.Context) (bool, error) {
 	if request, asked := h.asked(); asked {
-		return h.startAsked(ctx, request)
+		return h.carryOut(ctx, request)
 	}
 	var done bool
 	err := h.update(ctx, func(u *store.Update) (err error) {
@@ -257,9 +260,6 @@ const unseenWait = 10 * time.Second
 // the transaction that makes it true. It is false where a step is to be sent.
 func (h *heal) decide(u *store.Update) (bool, error) {
 	verdict := h.look.Verdict
-	if err := h.unbrake(u); err != nil {
-		return true, err
-	}
 	switch verdict.Name {
 	case states.Nobody:
 		return true, h.close(u, "gone", "Nobody knows this customer any more.")
@@ -270,13 +270,18 @@ func (h *heal) decide(u *store.Update) (bool, error) {
 		return true, err
 	}
 	since := verdict.Since(h.look.Scope, u.Since)
-	if verdict.Coherent(since, h.Now()) {
-		return true, h.coherent(u, since)
-	}
 	if err := h.outdated(u); err != nil {
 		return true, err
 	}
-	if u.Status == lifecycle.Escalated || u.Status == lifecycle.Proposed {
+	if u.Status == lifecycle.Proposed { // also on a coherent customer: a person can want a rule there
+		if done, err := h.proposed(u, since); err != nil || u.Status != lifecycle.Watching {
+			return done, err
+		}
+	}
+	if verdict.Coherent(since, h.Now()) {
+		return true, h.coherent(u, since)
+	}
+	if u.Status == lifecycle.Escalated {
 		u.Release(time.Time{})
 		return true, h.answer(u, "people have it.")
 	}
@@ -397,30 +402,46 @@ func (h *heal) nobodyActs(u *store.Update, rule *rules.Rule, since time.Time) er
 		return h.waitIn(u, until, string(rules.Settling), fmt.Sprintf("It must have been so for %s.", short(state.Settle)))
 	}
 	if rule != nil {
-		u.Rule = rule.Name
-		return h.escalate(u, "observe", fmt.Sprintf("%s would repair it, but only observes.", rule.Name))
+		return h.observe(u, rule)
 	}
 	return h.escalate(u, "no_rule", "No rule repairs this state; a person is needed.")
 }
 
+// observe writes down what a rule would have done, as evidence for people who
+// think about letting it act.
+func (h *heal) observe(u *store.Update, rule *rules.Rule) error {
+	u.Rule = rule.Name
+	why := fmt.Sprintf("%s would repair it, but only observes.", rule.Name)
+	plan, err := rule.Plan(h.look.Scope, h.Schema)
+	if err != nil {
+		return h.escalate(u, "observe", fmt.Sprintf("%s only observes, and couldn't be computed for this customer.", rule.Name))
+	}
+	repair, err := h.planned(rule, plan, store.Repair{Status: store.RepairObserved, StartedBy: store.Amend})
+	if err == nil {
+		_, err = u.AddRepair(repair)
+	}
+	if err != nil {
+		return err
+	}
+	return h.escalate(u, "observe", why)
+}
+
 // take follows a rule: asks the guards, writes the plan and the intent.
 func (h *heal) take(u *store.Update, rule *rules.Rule, since time.Time) (bool, error) {
-	decision, load, err := h.guard(u, rule, since, false)
+	decision, err := h.guard(u, rule, since, false)
 	if err != nil {
 		return true, err
 	}
-	if !decision.Go() {
-		if decision.Reason == rules.Share {
-			if err := h.brake(u, rule, decision.Say); err != nil {
-				return true, err
-			}
-		}
-		return true, h.waitIn(u, decision.Until, string(decision.Reason), decision.Say+".")
-	}
-	if load.Braked {
-		if err := u.ResolveCause(shareCause(rule), "healed"); err != nil {
+	switch {
+	case decision.Reason == rules.Flapping:
+		return true, h.escalate(u, string(decision.Reason), decision.Say+".")
+	case decision.Trips():
+		if err := h.brake(u, rule, decision); err != nil {
 			return true, err
 		}
+	}
+	if !decision.Go() {
+		return true, h.waitIn(u, decision.Until, string(decision.Reason), decision.Say+".")
 	}
 	if open, err := h.unproved(u, rule); err != nil || open != "" {
 		if err != nil {
@@ -437,7 +458,7 @@ func (h *heal) take(u *store.Update, rule *rules.Rule, since time.Time) (bool, e
 		return true, h.escalate(u, "plan", "The request can't be made: "+err.Error()+".")
 	}
 	if rule.Mode == rules.Approve {
-		return true, h.propose(u, rule, plan)
+		return true, h.propose(u, rule, plan, store.Repair{StartedBy: store.Amend})
 	}
 	return false, h.start(u, rule, plan, store.Repair{StartedBy: "amend"})
 }

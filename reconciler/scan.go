@@ -23,6 +23,9 @@ import (
 // partial. A scan that is interrupted goes on where it was, by whoever comes.
 func (e *Engine) Scan(ctx context.Context, kind, by string) (store.Scan, error) {
 	e.setDefaults()
+	if err := e.introduce(ctx); err != nil {
+		return store.Scan{}, err
+	}
 	scan, page, err := e.Store.StartScan(ctx, kind, by)
 	if amend.CodeOf(err) == amend.Conflict {
 		var open bool

@@ -233,7 +233,7 @@ const preconditionFailed = 412
 // abandon ends a repair that no longer fits and lets the next turn decide
 // afresh.
 func (h *heal) abandon(u *store.Update, why string) (act, done bool, err error) {
-	if err := h.endRepair(u, store.RepairFailed); err != nil {
+	if err := h.endRepair(u, store.RepairLeft); err != nil {
 		return false, false, err
 	}
 	u.Attempts++

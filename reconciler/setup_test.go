@@ -2,7 +2,6 @@ package reconciler_test
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"os"
@@ -147,6 +146,7 @@ func (w *world) open() {
 	w.store, err = store.Open(w.Context(), w.address, store.Options{Now: w.clock.Now, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(w, err)
 	w.engine = w.another()
+	require.NoError(w, w.engine.Begin(w.Context()))
 }
 
 // another is one more engine on the same store.
@@ -161,8 +161,6 @@ func (w *world) restart() {
 	require.NoError(w, w.store.Close())
 	w.open()
 	require.NoError(w, w.store.LockWorker())
-	older, err := w.store.Recover(w.Context())
-	require.NoError(w, errors.Join(older, err))
 	if w.store.Shared() {
 		w.clock.pass(20 * time.Second) // nobody can know but by the lease that its holder is gone
 	}
@@ -174,6 +172,7 @@ func (w *world) reload(yaml func(string) string) {
 	w.options.yaml = yaml
 	w.cfg = load(w.T, string(bank.Configuration), w.bank.Env(), w.clock, w.options)
 	w.engine = w.another()
+	require.NoError(w, w.engine.Begin(w.Context()))
 }
 
 func (w *world) scan() store.Scan {

@@ -292,7 +292,7 @@ func testMovedInTheMiddle(t *testing.T, o options) {
 	c = w.lastCase(customer)
 	w.requireEscalated(c, "no_rule")
 	require.Equal(t, "ledger_unusable", c.State)
-	require.Equal(t, store.RepairFailed, w.repairs(customer)[0].Status)
+	require.Equal(t, store.RepairLeft, w.repairs(customer)[0].Status)
 	require.Len(t, w.sendings(customer, bank.BillingStart), 1)
 }
 

@@ -21,8 +21,11 @@ const (
 	Partial   Reason = "unseen"    // a record that the decision rests on could not be read
 	TooOld    Reason = "stale"     // a record is older than its service's max_age
 	Settling  Reason = "settling"  // it hasn't been so for long enough
-	FirstPass Reason = "full_pass" // no full scan has ended yet, so nobody knows what is normal
+	FirstPass Reason = "full_pass" // no full scan has ended with this version of the rule, so nobody knows what is normal
 	Share     Reason = "share"     // so many customers at once that something else must be wrong
+	Flapping  Reason = "flapping"  // the rule has repaired this customer again and again
+	Canary    Reason = "canary"    // a changed rule goes on when its first repairs are proved
+	Failing   Reason = "failing"   // one of a changed rule's first repairs has failed
 	AtOnce    Reason = "at_once"   // the rule's open repairs
 	PerHour   Reason = "per_hour"  // the rule's repairs in the last hour
 )
@@ -65,10 +68,18 @@ type Facts struct {
 	Since     time.Time
 	Settle    time.Duration
 	Looks     int
-	Customers int // in the last full scan that ended; -1 where none has
+	Customers int // in the last full scan that ended and began with this version of the rule; -1 where none has
 	InState   int // open cases in the rule's states
+	Usual     int // the median of that over the full scans of a week
+	Released  int // how many there were when a person released the brake, within a day
 	Open      int // repairs of the rule that are open
 	LastHour  int // repairs of the rule that were started within an hour
+	OnHim     int // repairs of the customer by the rule within a day
+
+	// Of this version of the rule: repairs that were seen to work, those that
+	// are open, too, and whether one has failed.
+	Proved, Begun int
+	Failed        bool
 }
 
 // ShareFloor is the number of customers in a state that no share goes below:
@@ -79,11 +90,6 @@ const ShareFloor = 20
 // they take about that long.
 const busy = 250 * time.Millisecond
 
-// braked is when to look again where a rule holds everything back: scans wake
-// whoever has moved on, and reading thousands of customers over and over would
-// not help a service that is in trouble.
-const braked = 2 * time.Minute
-
 // pausedFor is when to look again where a pause has no end.
 const pausedFor = 10 * time.Minute
 
@@ -93,12 +99,12 @@ const again = 15 * time.Second
 // Guard asks all guards in order and gives the first that holds the repair
 // back.
 func Guard(f Facts) Decision {
-	for _, ask := range []func(Facts) Decision{mode, pause, windows, whole, settled, brakes, Rates} {
+	for _, ask := range []func(Facts) Decision{mode, pause, windows, whole, settled, brakes, Rates, canary} {
 		if d := ask(f); !d.Go() {
 			return d
 		}
 	}
-	return Decision{Reason: Allowed}
+	return allowed()
 }
 
 func allowed() Decision { return Decision{Reason: Allowed} }
@@ -159,20 +165,84 @@ func settled(f Facts) Decision {
 	return allowed()
 }
 
-// brakes stop a rule where so much is wrong at once that the rule, or what it
-// reads, is the likelier fault.
+// Trips reports whether the decision stops the rule until a person releases it.
+func (d Decision) Trips() bool { return d.Reason == Share || d.Reason == Failing }
+
+// brakes stop a rule where so much is wrong at once, or so soon, that the rule,
+// or what it reads, is the likelier fault. A person who starts a rule judges that.
 func brakes(f Facts) Decision {
 	if f.ByPerson {
 		return allowed()
 	}
-	if f.Customers < 0 {
-		return Decision{Reason: FirstPass, Say: "No full scan has ended yet", Until: f.Now.Add(time.Second)}
+	if f.Customers < 0 && f.Rule.Mode == Auto {
+		return Decision{Reason: FirstPass, Say: fmt.Sprintf("No full scan has ended since this version of %s is in use", f.Rule.Name), Until: f.Now.Add(time.Second)}
 	}
-	if most := max(ShareFloor, int(f.Rule.Limits.Share*float64(f.Customers))); f.InState > most {
-		return Decision{Reason: Share, Until: f.Now.Add(braked),
-			Say: fmt.Sprintf("%d customers are in the states of %s at once, more than %d: something else may be wrong", f.InState, f.Rule.Name, most)}
+	for _, ask := range []func(Facts) Decision{share, flapping} {
+		if d := ask(f); !d.Go() {
+			return d
+		}
 	}
 	return allowed()
+}
+
+// usually is how many times as many customers as on an ordinary day may be in a
+// rule's states at once.
+const usually = 5
+
+// more is how many times as many customers as a person has let pass may follow
+// before the brake trips once more: the scan that found them may still go on.
+const more = 2
+
+func share(f Facts) Decision {
+	most := max(ShareFloor, int(f.Rule.Limits.Share*float64(f.Customers)), usually*f.Usual, more*f.Released)
+	if f.InState <= most {
+		return allowed()
+	}
+	return Decision{Reason: Share, Until: f.Now.Add(pausedFor),
+		Say: fmt.Sprintf("%d customers are in the states of %s at once, more than %d: something else may be wrong", f.InState, f.Rule.Name, most)}
+}
+
+// flappingLimit is how many repairs by one rule a customer gets in a day: where
+// that didn't last, the next one won't either.
+const flappingLimit = 3
+
+func flapping(f Facts) Decision {
+	if f.OnHim < flappingLimit {
+		return allowed()
+	}
+	return Decision{Reason: Flapping, Until: f.Now.Add(again), Say: fmt.Sprintf("%s has repaired this customer %d times within a day, and it doesn't last", f.Rule.Name, f.OnHim)}
+}
+
+// canary lets a version of a rule begin one repair, then 9 more, then 90, then
+// all: each when those before it are proved.
+func canary(f Facts) Decision {
+	if f.ByPerson || f.Rule.Mode != Auto {
+		return allowed() // people judge each
+	}
+	stage := 1
+	for stage <= f.Proved {
+		stage *= 10
+	}
+	switch {
+	case f.Proved >= CanarySize:
+		return allowed()
+	case f.Failed:
+		return Decision{Reason: Failing, Until: f.Now.Add(pausedFor), Say: fmt.Sprintf("One of the first repairs by this version of %s has failed; %d were proved", f.Rule.Name, f.Proved)}
+	case f.Begun >= stage:
+		return Decision{Reason: Canary, Until: f.Now.Add(busy), Say: fmt.Sprintf("This version of %s is new: more follow when its first %d %s proved", f.Rule.Name, stage, areOrIs(stage))}
+	}
+	return allowed()
+}
+
+// CanarySize is how many repairs of a version have to be proved until it isn't
+// new any more.
+const CanarySize = 100
+
+func areOrIs(n int) string {
+	if n == 1 {
+		return "repair is"
+	}
+	return "repairs are"
 }
 
 // Rates asks the rule's own limits alone.

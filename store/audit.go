@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -18,6 +19,8 @@ const (
 	ActSent      = "sent"      // about to be sent: written with the intent
 	ActAsked     = "asked"     // a person asked for a look or a rule
 	ActAnswered  = "answered"  // what became of a rule that was asked for
+	ActAgreed    = "agreed"    // a person agreed to a repair
+	ActRefused   = "refused"   // a person refused one
 	ActScan      = "scan"      // a person began a scan, or changed its course
 	ActForgotten = "forgotten" // a customer was forgotten
 )
@@ -153,9 +156,12 @@ func (s *Store) auditAsked(tx *tx, q Request, act string) error {
 	return s.audit(tx, e)
 }
 
+// resultWords are the results that say what was done.
+var resultWords = []string{"started", "proposed", "settled", "refused"}
+
 // resultWord is the part of a request's result that quotes nobody.
 func resultWord(result string) string {
-	if word, _, _ := strings.Cut(result, ":"); word == "started" || word == "refused" {
+	if word, _, _ := strings.Cut(result, ":"); slices.Contains(resultWords, word) {
 		return word
 	}
 	return "ended"

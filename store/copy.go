@@ -11,8 +11,8 @@ import (
 )
 
 // tables are all of the store's, in the order in which they can be filled.
-var tables = []string{"installation", "cases", "repairs", "steps", "timeline", "requests", "incidents", "outbox", "scans", "scan_pages",
-	"pauses", "subjects", "audit", "audit_unsealed", "audit_chain"}
+var tables = []string{"installation", "cases", "repairs", "proposals", "approvals", "steps", "timeline", "requests", "incidents", "outbox", "scans", "scan_pages",
+	"pauses", "rule_versions", "subjects", "audit", "audit_unsealed", "audit_chain"}
 
 // Copied is how many rows of each table were copied.
 type Copied map[string]int

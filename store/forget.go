@@ -149,6 +149,8 @@ func (s *Store) erase(tx *tx, f Forgetting) (rows int, err error) {
 		`delete from outbox where incident in (select id from incidents where customer = $1 and case_id not in ` + going + `)`,
 		`delete from incidents where customer = $1 and case_id not in ` + going,
 		`delete from steps where repair in (select id from repairs where customer = $1 and case_id not in ` + going + `)`,
+		`delete from approvals where repair in (select id from repairs where customer = $1 and case_id not in ` + going + `)`,
+		`delete from proposals where repair in (select id from repairs where customer = $1 and case_id not in ` + going + `)`,
 		`delete from repairs where customer = $1 and case_id not in ` + going,
 		`delete from cases where customer = $1 and ended_at > 0`,
 		`delete from timeline where customer = $1 and case_id not in ` + going,

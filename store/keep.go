@@ -26,6 +26,8 @@ func (s *Store) Delete(ctx context.Context, before time.Time) (cases int, more b
 		old, limit := micros(before), keepBatch
 		for _, text := range []string{
 			`delete from steps where repair in (select id from repairs where case_id in ` + batchOfEnded + `)`,
+			`delete from approvals where repair in (select id from repairs where case_id in ` + batchOfEnded + `)`,
+			`delete from proposals where repair in (select id from repairs where case_id in ` + batchOfEnded + `)`,
 			`delete from repairs where case_id in ` + batchOfEnded,
 			`delete from timeline where case_id in ` + batchOfEnded,
 			`delete from outbox where incident in (select id from incidents where closed_at > 0 and case_id in ` + batchOfEnded + `)`,

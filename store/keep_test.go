@@ -12,13 +12,15 @@ import (
 	"amend/store"
 )
 
-// repaired opens a case, repairs it, escalates it and ends it.
+// repaired opens a case, repairs it as a person has agreed to, escalates it and
+// ends it.
 func (w *world) repaired(customer string) {
 	w.t.Helper()
 	lease := w.claim(customer)
+	repair := w.propose(lease, 1)
+	require.NoError(w.t, w.approve(repair, "bo", true))
 	require.NoError(w.t, w.Update(w.t.Context(), lease, func(u *store.Update) error {
-		repair, err := u.AddRepair(store.Repair{Rule: "r", Status: store.RepairOpen, StartedBy: store.Amend, Plan: []byte("{}")})
-		if err != nil {
+		if err := u.OpenProposed(repair.ID); err != nil {
 			return err
 		}
 		if err := u.Intent(store.Step{Repair: repair.ID, Service: "s", Operation: "o", Key: w.Key(repair.ID, 0), Request: []byte("{}")}); err != nil {
@@ -46,7 +48,7 @@ func (w *world) repaired(customer string) {
 func (w *world) count() map[string]int {
 	w.t.Helper()
 	counts := map[string]int{}
-	for _, table := range []string{"cases", "repairs", "steps", "timeline", "requests", "incidents", "outbox", "scans", "scan_pages", "pauses", "subjects", "audit", "audit_unsealed", "audit_chain"} {
+	for _, table := range []string{"cases", "repairs", "proposals", "approvals", "steps", "timeline", "requests", "incidents", "outbox", "scans", "scan_pages", "pauses", "subjects", "audit", "audit_unsealed", "audit_chain"} {
 		var n int
 		require.NoError(w.t, w.raw().QueryRow("select count(*) from "+table).Scan(&n))
 		counts[table] = n
@@ -88,6 +90,8 @@ func testDelete(t *testing.T, on engine) {
 	after := f.count()
 	require.Equal(t, 2, after["cases"], "the open one and the new one")
 	require.Equal(t, 1, after["repairs"])
+	require.Equal(t, 1, after["proposals"])
+	require.Equal(t, 1, after["approvals"])
 	require.Equal(t, 1, after["steps"])
 	require.Equal(t, 1, after["incidents"])
 	require.Equal(t, 2, after["outbox"])

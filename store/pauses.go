@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"amend"
@@ -18,9 +19,16 @@ const (
 	PauseCustomer = "customer"
 )
 
-// Pause is a person's word that nothing is to be repaired: at all, by a rule,
-// through a service, or of a customer. It outlives restarts and reloads, and
-// ends at its time or when a person resumes.
+// The brakes. Stored data: don't rename.
+const (
+	BrakeShare  = "share"  // more customers at once than can be right
+	BrakeCanary = "canary" // one of the first repairs of a changed rule has failed
+)
+
+// Pause is the word that nothing is to be repaired: at all, by a rule, through
+// a service, or of a customer. It is a person's, or a brake that amend has set.
+// It outlives restarts and reloads, and ends at its time or when a person
+// resumes.
 type Pause struct {
 	ID     string
 	Scope  string
@@ -29,17 +37,21 @@ type Pause struct {
 	By     string
 	At     time.Time
 	Until  time.Time // zero: until somebody resumes
+	Brake  string    // empty: no brake
+	States []string  // of a share brake
 }
 
-// paused is the case's reason while a pause holds it back.
-const paused = "paused"
+// paused lists the reasons of cases that a pause holds back.
+const paused = `'paused', 'share', 'failing', 'canary'`
 
-const pauseColumns = `id, scope, target, why, set_by, set_at, until`
+const pauseColumns = `id, scope, target, why, set_by, set_at, until, brake, states`
 
 func scanPause(r row) (Pause, error) {
 	var p Pause
 	var at, until int64
-	err := r.Scan(&p.ID, &p.Scope, &p.Target, &p.Why, &p.By, &at, &until)
+	var states string
+	err := r.Scan(&p.ID, &p.Scope, &p.Target, &p.Why, &p.By, &at, &until, &p.Brake, &states)
+	p.States = strings.Fields(states)
 	p.At, p.Until = fromMicros(at), fromMicros(until)
 	return p, err
 }
@@ -48,22 +60,44 @@ func scanPause(r row) (Pause, error) {
 // Whatever reads the store after it has returned sends nothing that it covers.
 func (s *Store) Pause(ctx context.Context, p Pause) (Pause, error) {
 	err := s.write(ctx, func(tx *tx) error {
-		p.ID, p.At = s.ids.New("pause"), s.now()
 		if _, err := s.resume(tx, p.Scope, p.Target, p.By); err != nil {
 			return err
 		}
-		err := tx.Later(`insert into pauses (`+pauseColumns+`, ended_at, ended_by) values (`+placeholders(7)+`, 0, '')`,
-			p.ID, p.Scope, p.Target, p.Why, p.By, micros(p.At), micros(p.Until))
-		if err != nil {
-			return fmt.Errorf("write the pause: %w", err)
-		}
-		return s.auditPause(tx, p, "pause")
+		var err error
+		p, err = s.pause(tx, p)
+		return err
 	})
 	return p, err
 }
 
-// Resume ends a pause, and has whoever waited for it looked at. It fails with
-// NotFound where none is in force for the target.
+func (s *Store) pause(tx *tx, p Pause) (Pause, error) {
+	p.ID, p.At = s.ids.New("pause"), s.now()
+	err := tx.Later(`insert into pauses (`+pauseColumns+`, ended_at, ended_by) values (`+placeholders(9)+`, 0, '')`,
+		p.ID, p.Scope, p.Target, p.Why, p.By, micros(p.At), micros(p.Until), p.Brake, strings.Join(p.States, " "))
+	if err != nil {
+		return p, fmt.Errorf("write the pause: %w", err)
+	}
+	return p, s.auditPause(tx, p, "pause")
+}
+
+// brakeCause is what the incident of a rule's brake is known by.
+func brakeCause(rule string) string { return "brake/" + rule }
+
+// Brake stops a rule until a person resumes it, and opens one incident that
+// says why, in the transaction of the case that has shown it.
+func (u *Update) Brake(p Pause, i Incident) error {
+	p.Scope, p.By = PauseRule, Amend
+	if _, err := u.s.pause(u.tx, p); err != nil {
+		return err
+	}
+	i.Cause, i.Rule = brakeCause(p.Target), p.Target
+	_, err := u.Escalate(i)
+	return err
+}
+
+// Resume ends a pause or releases a brake, and has whoever waited for it looked
+// at. It fails with NotFound where none is in force for the target. A share brake
+// that was released lets as many customers pass for a day as there are now.
 func (s *Store) Resume(ctx context.Context, scope, target, by string) error {
 	return s.write(ctx, func(tx *tx) error {
 		ended, err := s.resume(tx, scope, target, by)
@@ -73,7 +107,7 @@ func (s *Store) Resume(ctx context.Context, scope, target, by string) error {
 		if !ended {
 			return amend.Errorf(amend.NotFound, "nothing is paused there")
 		}
-		if err := tx.Later(`update cases set wake_at = $1 where ended_at = 0 and reason = '`+paused+`'`, micros(s.now())); err != nil {
+		if err := tx.Later(`update cases set wake_at = $1 where ended_at = 0 and reason in (`+paused+`)`, micros(s.now())); err != nil {
 			return fmt.Errorf("wake who waited: %w", err)
 		}
 		return s.auditPause(tx, Pause{Scope: scope, Target: target, By: by}, "resume")
@@ -81,12 +115,30 @@ func (s *Store) Resume(ctx context.Context, scope, target, by string) error {
 }
 
 func (s *Store) resume(tx *tx, scope, target, by string) (ended bool, err error) {
-	done, err := tx.Exec(`update pauses set ended_at = $3, ended_by = $4 where scope = $1 and target = $2 and ended_at = 0`, scope, target, micros(s.now()), by)
+	p, err := scanPause(tx.QueryRow(`select `+pauseColumns+` from pauses where scope = $1 and target = $2 and ended_at = 0`, scope, target))
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("end the pause: %w", err)
 	}
-	n, err := done.RowsAffected()
-	return n > 0, err
+	level := 0
+	if p.Brake == BrakeShare && len(p.States) > 0 {
+		args := make([]any, len(p.States))
+		for i, state := range p.States {
+			args[i] = state
+		}
+		if err := tx.QueryRow(`select count(*) from cases where ended_at = 0 and state in (`+placeholders(len(args))+`)`, args...).Scan(&level); err != nil {
+			return false, fmt.Errorf("count cases: %w", err)
+		}
+	}
+	if err := tx.Later(`update pauses set ended_at = $2, ended_by = $3, level = $4 where id = $1`, p.ID, micros(s.now()), by, level); err != nil {
+		return false, fmt.Errorf("end the pause: %w", err)
+	}
+	if p.Brake == "" {
+		return true, nil
+	}
+	return true, (&Update{s: s, tx: tx}).ResolveCause(brakeCause(target), "released")
 }
 
 func (s *Store) auditPause(tx *tx, p Pause, act string) error {

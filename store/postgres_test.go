@@ -72,7 +72,7 @@ func TestLimitsAreShared(t *testing.T) {
 			lease := f.claim(customer)
 			group.Go(func() {
 				assert.NoError(t, s.Update(t.Context(), lease, func(u *store.Update) error {
-					load, err := u.Load("r", "", nil, store.Limits{AtOnce: limit, PerHour: 1000})
+					load, err := u.Load(store.Question{Rule: "r", AtOnce: limit, PerHour: 1000})
 					if err != nil || load.Open >= limit {
 						return err
 					}

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"amend"
@@ -18,9 +20,11 @@ import (
 const (
 	RepairProposed = "proposed" // written down, waits for people
 	RepairOpen     = "open"
-	RepairDone     = "done"   // every effect was shown by reading
-	RepairFailed   = "failed" // it gave up
-	RepairVoid     = "void"   // what it rested on changed before anything was sent
+	RepairDone     = "done"     // every effect was shown by reading
+	RepairFailed   = "failed"   // it gave up
+	RepairLeft     = "left"     // somebody else changed the customer first
+	RepairVoid     = "void"     // what it rested on changed before anything was sent
+	RepairObserved = "observed" // what a rule that only observes would have done
 )
 
 // Repair is one taking of one rule for one case.
@@ -55,7 +59,10 @@ type Step struct {
 	OutcomeAt time.Time // zero: sent, and nothing known yet
 	Status    int       // HTTP status of the last answer
 	Detail    string
-	ProvedAt  time.Time // when a reading showed the effect
+	ProvedAt  time.Time // when a reading showed the effect, or a person said that it happened
+	// AnsweredBy said whether it happened, since no reading did; empty where a
+	// reading tells.
+	AnsweredBy string
 }
 
 // Key is the idempotency key of a step: the same for every attempt, another
@@ -76,13 +83,13 @@ func scanRepair(r row) (Repair, error) {
 	return p, err
 }
 
-const stepColumns = `repair, number, service, operation, key, request, intent_at, sent, sent_at, outcome, outcome_at, http_status, detail, proved_at`
+const stepColumns = `repair, number, service, operation, key, request, intent_at, sent, sent_at, outcome, outcome_at, http_status, detail, proved_at, answered_by`
 
 func scanStep(r row) (Step, error) {
 	var p Step
 	var intent, sent, outcomeAt, proved int64
 	var request, outcome string
-	err := r.Scan(&p.Repair, &p.Number, &p.Service, &p.Operation, &p.Key, &request, &intent, &p.Sent, &sent, &outcome, &outcomeAt, &p.Status, &p.Detail, &proved)
+	err := r.Scan(&p.Repair, &p.Number, &p.Service, &p.Operation, &p.Key, &request, &intent, &p.Sent, &sent, &outcome, &outcomeAt, &p.Status, &p.Detail, &proved, &p.AnsweredBy)
 	p.Request, p.Outcome = json.RawMessage(request), amend.ParseOutcome(outcome)
 	p.IntentAt, p.SentAt, p.OutcomeAt, p.ProvedAt = fromMicros(intent), fromMicros(sent), fromMicros(outcomeAt), fromMicros(proved)
 	return p, err
@@ -103,18 +110,26 @@ func (s *Store) OpenRepair(ctx context.Context, caseID string) (Repair, bool, er
 	return first(query(ctx, s, scanRepair, `select `+repairColumns+` from repairs where case_id = $1 and status in ('open', 'proposed') order by created_at limit 1`, caseID))
 }
 
-// Load is how busy a rule is.
-type Load struct {
-	Open      int  // repairs that are open
-	LastHour  int  // repairs that were started within an hour
-	InStates  int  // open cases in the given states
-	Customers int  // of the last full scan that ended well; -1 where none has
-	Braked    bool // an incident with the given cause is open
+// Question is what is asked of a rule's repairs.
+type Question struct {
+	Rule, Version string
+	States        []string // empty: they are not counted
+	Canary        int      // how many proved repairs of this version are counted; 0: none are
+	AtOnce        int      // the limits that the counts are held against
+	PerHour       int
 }
 
-// Limits are what a load is held against.
-type Limits struct {
-	AtOnce, PerHour int
+// Load is how busy a rule is.
+type Load struct {
+	Open      int // repairs that are open
+	LastHour  int // repairs that were started within an hour
+	OnHim     int // repairs of this customer that amend itself started within a day
+	InStates  int // open cases in the given states
+	Released  int // how many were in them when a person released the share brake, within a day
+	Customers int // of the last full scan that began with this version and ended well; -1 where none has
+	Proved    int // repairs of this version that were seen to work, no more than were asked for
+	Begun     int // those that are open, too
+	Failed    bool
 }
 
 // slack is more than the number of transactions that can begin a repair at the
@@ -123,43 +138,89 @@ type Limits struct {
 const slack = 32 * writersLimit
 
 // near reports whether others who count at the same moment could exceed a limit.
-func (l Load) near(limits Limits) bool {
-	return l.Open+slack >= limits.AtOnce || l.LastHour+slack >= limits.PerHour
+func (l Load) near(q Question) bool {
+	return l.Open+slack >= q.AtOnce || l.LastHour+slack >= q.PerHour || l.Proved < q.Canary
 }
 
 // Load counts what limits and brakes judge. Inside an update nothing can start
 // between the count and the write that would exceed a limit, whoever else works
 // on the store.
-func (u *Update) Load(rule, cause string, states []string, limits Limits) (Load, error) {
-	l, err := u.load(rule, cause, states)
-	if err != nil || !u.s.Shared() || !l.near(limits) {
+func (u *Update) Load(q Question) (Load, error) {
+	l, err := u.load(q)
+	if err != nil || !u.s.Shared() || !l.near(q) {
 		return l, err
 	}
-	if err := u.s.alone(u.tx, "rule/"+rule); err != nil {
+	if err := u.s.alone(u.tx, "rule/"+q.Rule); err != nil {
 		return l, err
 	}
-	return u.load(rule, cause, states)
+	return u.load(q)
 }
 
-func (u *Update) load(rule, cause string, states []string) (Load, error) {
+func (u *Update) load(q Question) (Load, error) {
 	var l Load
-	args := []any{rule, micros(u.s.now().Add(-time.Hour)), u.ID, cause}
-	in := "0"
-	if len(states) > 0 {
-		in = `(select count(*) from cases where ended_at = 0 and state in (` + following(len(args), len(states)) + `))`
+	now := u.s.now()
+	args := []any{q.Rule, micros(now.Add(-time.Hour)), u.ID, u.Customer, micros(now.Add(-24 * time.Hour)), q.Version}
+	in, canary := "0", "0, 0, false"
+	if len(q.States) > 0 {
+		in = `(select count(*) from cases where ended_at = 0 and state in (` + following(len(args), len(q.States)) + `))`
 	}
-	for _, s := range states {
+	for _, s := range q.States {
 		args = append(args, s)
 	}
+	if q.Canary > 0 {
+		canary = `(select count(*) from repairs where rule = $1 and rule_version = $6 and status = 'open' and case_id <> $3),
+			(select count(*) from (select 1 from repairs where rule = $1 and rule_version = $6 and status = 'done' limit ` + strconv.Itoa(q.Canary) + `) as proved),
+			exists (select 1 from repairs where rule = $1 and rule_version = $6 and status = 'failed' and started_by = 'amend'
+				and ended_at > coalesce((select max(ended_at) from pauses where scope = 'rule' and target = $1 and brake = 'canary'), 0))`
+	}
 	err := u.tx.QueryRow(`select (select count(*) from repairs where rule = $1 and status = 'open' and case_id <> $3),
-			(select count(*) from repairs where rule = $1 and created_at > $2 and status not in ('proposed', 'void')),
-			exists (select 1 from incidents where cause = $4 and closed_at = 0),
-			coalesce((select customers from scans where kind = 'full' and status = 'done' order by started_at desc limit 1), -1), `+in, args...).
-		Scan(&l.Open, &l.LastHour, &l.Braked, &l.Customers, &l.InStates)
+			(select count(*) from repairs where rule = $1 and created_at > $2 and status not in ('proposed', 'void', 'observed')),
+			(select count(*) from repairs where customer = $4 and rule = $1 and created_at > $5 and status not in ('proposed', 'void', 'observed') and started_by = 'amend'),
+			coalesce((select max(level) from pauses where scope = 'rule' and target = $1 and brake = 'share' and ended_at > $5), 0),
+			coalesce((select customers from scans where kind = 'full' and status = 'done'
+				and started_at >= (select seen_at from rule_versions where rule = $1 and version = $6) order by started_at desc limit 1), -1), `+in+`, `+canary, args...).
+		Scan(&l.Open, &l.LastHour, &l.OnHim, &l.Released, &l.Customers, &l.InStates, &l.Begun, &l.Proved, &l.Failed)
 	if err != nil {
 		return l, fmt.Errorf("count repairs: %w", err)
 	}
+	l.Begun += l.Proved
 	return l, nil
+}
+
+// Crowd is how many open cases are in a state, and how many of them have been
+// opened within ten minutes.
+type Crowd struct {
+	State        string
+	Open, Recent int
+}
+
+// Crowd counts the open cases in each of some states, the most first.
+func (u *Update) Crowd(states []string) (all []Crowd, err error) {
+	for _, state := range states {
+		c := Crowd{State: state}
+		err := u.tx.QueryRow(`select count(*), count(case when opened_at > $2 then 1 end) from cases where ended_at = 0 and state = $1`,
+			state, micros(u.s.now().Add(-10*time.Minute))).Scan(&c.Open, &c.Recent)
+		if err != nil {
+			return nil, fmt.Errorf("count cases: %w", err)
+		}
+		all = append(all, c)
+	}
+	slices.SortStableFunc(all, func(a, b Crowd) int { return b.Open - a.Open })
+	return all, nil
+}
+
+// Introduce writes down which versions of rules are worked with from now on;
+// those that are known already stay as they are.
+func (s *Store) Introduce(ctx context.Context, versions map[string]string) error {
+	return s.write(ctx, func(tx *tx) error {
+		for rule, version := range versions {
+			err := tx.Later(`insert into rule_versions (rule, version, seen_at) values ($1, $2, $3) on conflict do nothing`, rule, version, micros(s.now()))
+			if err != nil {
+				return fmt.Errorf("write the versions of rules: %w", err)
+			}
+		}
+		return nil
+	})
 }
 
 // unprovedFor is how far back an operation that nobody has seen take effect
@@ -172,7 +233,7 @@ const unprovedFor = 24 * time.Hour
 // the same operation settles it.
 func (u *Update) Unproved(service, operation string) (open bool, err error) {
 	err = u.tx.QueryRow(`select exists (select 1 from steps s join repairs r on r.id = s.repair
-			where r.customer = $1 and s.service = $2 and s.operation = $3 and r.status = 'failed' and s.outcome in ('unsettled', 'done') and s.proved_at = 0
+			where r.customer = $1 and s.service = $2 and s.operation = $3 and r.status in ('failed', 'left') and s.outcome in ('unsettled', 'done') and s.proved_at = 0
 				and (r.case_id = $4 or s.sent_at > $5)
 				and s.sent_at > (select coalesce(max(p.proved_at), 0) from steps p join repairs q on q.id = p.repair
 					where q.customer = $1 and p.service = $2 and p.operation = $3))`,
@@ -211,9 +272,9 @@ func (u *Update) SetRepair(id, status string) error {
 // the audit's entry of it: without either nothing may be sent. The first time it
 // fixes key and bytes for life; afterwards it only counts.
 func (u *Update) Intent(p Step) error {
-	err := u.tx.Later(`insert into steps (`+stepColumns+`) values (`+placeholders(14)+`)
+	err := u.tx.Later(`insert into steps (`+stepColumns+`) values (`+placeholders(15)+`)
 		on conflict (repair, number) do update set sent = steps.sent + 1, sent_at = excluded.sent_at, outcome = 'unsettled', outcome_at = 0`,
-		p.Repair, p.Number, p.Service, p.Operation, p.Key, string(p.Request), micros(u.s.now()), 1, micros(u.s.now()), amend.Unsettled.String(), 0, 0, "", 0)
+		p.Repair, p.Number, p.Service, p.Operation, p.Key, string(p.Request), micros(u.s.now()), 1, micros(u.s.now()), amend.Unsettled.String(), 0, 0, "", 0, "")
 	if err != nil {
 		return fmt.Errorf("write the intent: %w", err)
 	}

@@ -12,8 +12,10 @@ import (
 
 // What people can ask for. Stored data: don't rename.
 const (
-	AskLook  = "look"  // look at the customer now
-	AskStart = "start" // take a rule
+	AskLook     = "look"     // look at the customer now
+	AskStart    = "start"    // take a rule
+	AskHappened = "happened" // a step of which no reading tells has happened
+	AskDidNot   = "did_not"  // it hasn't: take its rule again
 )
 
 // Request is what a person asked for. Whoever holds the customer's lease

@@ -200,6 +200,17 @@ func (s *Store) SteerScan(ctx context.Context, id, act, by string) error {
 	})
 }
 
+// StatesSince lists how many customers were in which state in each full scan
+// that ended well and began after a time, the oldest first.
+func (s *Store) StatesSince(ctx context.Context, since time.Time) ([]map[string]int, error) {
+	scan := func(r row) (counts map[string]int, err error) {
+		var text string
+		err = r.Scan(&text)
+		return counts, errors.Join(err, json.Unmarshal([]byte(text), &counts))
+	}
+	return query(ctx, s, scan, `select states from scans where kind = 'full' and status = 'done' and started_at > $1 order by started_at`, micros(since))
+}
+
 // Recover is called before any work. It takes over what a stopped process left
 // behind: nobody holds its cases and the pages of its scans. Only the process
 // that holds the worker's lock may call it; on a shared store nothing is taken

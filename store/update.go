@@ -20,7 +20,6 @@ type Lease struct {
 	Case      Case // as it was found
 	Asked     bool // people have asked for something that nobody has carried out
 	Repairing bool // a repair is open or proposed
-	Braked    bool // an incident about some rule is open
 }
 
 // Claim takes the lease of the customer's open case. It gives false where
@@ -33,9 +32,8 @@ func (s *Store) Claim(ctx context.Context, customer string, d time.Duration) (le
 		c, err := scanCase(and(tx.QueryRow(`update cases set fence = fence + 1, lease_until = $3, wake_at = $3
 			where customer = $1 and ended_at = 0 and lease_until <= $2 returning `+caseColumns+`,
 				exists (select 1 from requests where customer = $1 and taken_at = 0),
-				exists (select 1 from repairs r where r.case_id = cases.id and r.status in ('open', 'proposed')),
-				exists (select 1 from incidents where case_id = '' and closed_at = 0)`,
-			customer, micros(now), micros(lease.Until)), &lease.Asked, &lease.Repairing, &lease.Braked))
+				exists (select 1 from repairs r where r.case_id = cases.id and r.status in ('open', 'proposed'))`,
+			customer, micros(now), micros(lease.Until)), &lease.Asked, &lease.Repairing))
 		lease.CaseID, lease.Fence, lease.Case = c.ID, c.Fence, c
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
