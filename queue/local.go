@@ -64,8 +64,9 @@ func (q *Local) wake(at time.Time, job Job) {
 	case at.Before(it.at):
 		it.at = at
 		heap.Fix(&lane.waiting, it.index)
-	default:
+	case it.at.After(q.now()):
 		return
+	default: // due: who sleeps until then may do so by a clock that was changed
 	}
 	if it.index == 0 {
 		close(lane.changed)

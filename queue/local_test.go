@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,6 +66,23 @@ func TestWake(t *testing.T) {
 			time.Sleep(2 * time.Hour)
 			stop()
 			require.Equal(t, []string{"a after 1s", "b after 1m0s"}, got)
+		})
+	})
+	t.Run("DueByAClockThatWasChanged", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var behind atomic.Int64
+			behind.Store(int64(time.Hour))
+			now := func() time.Time { return time.Now().Add(-time.Duration(behind.Load())) }
+			q, start := queue.NewLocal(now, slog.New(slog.DiscardHandler)), time.Now()
+			var got []string
+			stop := heal(t, q, 1, func(c string) { got = append(got, fmt.Sprint(c, " after ", time.Since(start))) })
+			wake(q, start, "a") // in an hour, by the clock as it is
+			time.Sleep(time.Second)
+			behind.Store(0)
+			wake(q, start, "a") // the sweep finds it due
+			time.Sleep(2 * time.Second)
+			stop()
+			require.Equal(t, []string{"a after 1s"}, got)
 		})
 	})
 	t.Run("ManyAtOnceReachAllWorkers", func(t *testing.T) {

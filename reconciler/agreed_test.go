@@ -186,7 +186,7 @@ func testI23WhoMayAgree(t *testing.T, o options) {
 	other.Customer = all[1]
 	code(w.says(other, "ada", true), amend.NotFound, "nobody was asked")
 	w.agrees(a, "ada")
-	code(w.says(a, "ada", true), amend.Conflict, "counts once")
+	code(w.says(a, "ada", true), amend.Conflict, "a person counts once, and ada has agreed already")
 	require.Equal(t, []string{"ada: Agreed to close-account, 1 of 2: ticket 4711"}, w.noted(customer, "agreed"))
 
 	t.Run("TheSameFormTwiceIsOneWord", func(t *testing.T) {

@@ -231,3 +231,45 @@ func testClockPutBack(t *testing.T, o options) {
 	require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
 	require.Len(t, w.sendings(customer, bank.LedgerOpen), 1)
 }
+
+// TestI26WaitsAfterTheClockWasPutBack: who waits by a clock that was ahead waits
+// as long again by the right one, and no longer; nobody is looked at all the time.
+func TestI26WaitsAfterTheClockWasPutBack(t *testing.T) {
+	onEach(t, testI26WaitsAfterTheClockWasPutBack)
+}
+
+func testI26WaitsAfterTheClockWasPutBack(t *testing.T, o options) {
+	t.Parallel()
+	w := setup(t, options{postgres: o.postgres, bank: func(b *bank.Options) { b.CardDelay = time.Hour }})
+	w.clock.pass(24 * time.Hour)
+	w.scan()
+	settling, verifying := w.planted("ledger_missing"), w.planted("card_missing")
+	w.healUntil(verifying, "verifying")
+	w.healUntil(settling, "settling")
+	w.clock.pass(-24 * time.Hour)
+	ready := func() []string {
+		all, err := w.store.Ready(t.Context(), 1000)
+		require.NoError(t, err)
+		return all
+	}
+	require.Empty(t, ready())
+	require.NoError(t, w.store.PutBack(t.Context()))
+	require.Subset(t, ready(), []string{settling, verifying})
+
+	w.heal(verifying)
+	c := w.lastCase(verifying)
+	require.Equal(t, "verifying", c.Reason)
+	require.LessOrEqual(t, c.WakeAt.Sub(w.clock.Now()), within)
+	looks := 0
+	for ; w.lastCase(verifying).Reason == "verifying"; looks++ {
+		w.clock.passTo(w.lastCase(verifying).WakeAt)
+		w.heal(verifying)
+	}
+	require.Less(t, looks, 12)
+	w.healUntil(settling, "canary") // its account is opened, and the rule for its card waits for the other
+	require.Len(t, w.sendings(settling, bank.LedgerOpen), 1)
+	require.Len(t, w.sendings(verifying, bank.CardsOrder), 1)
+	waits := w.lastCase(settling).WakeAt
+	require.NoError(t, w.store.PutBack(t.Context()))
+	require.Equal(t, waits, w.lastCase(settling).WakeAt, "who waits by the right clock waits on")
+}

@@ -50,6 +50,7 @@ type Engine struct {
 
 	defaults sync.Once // heals begin at the same time
 	crowds   crowds
+	ticked   time.Time // the last time
 	swept    time.Time // when what is old was last deleted
 	sealed   time.Time // when the audit was last sealed
 	unsealed string    // the last failure to, so that its repeats aren't logged
@@ -81,6 +82,9 @@ func (e *Engine) Begin(ctx context.Context) error {
 	}
 	if older != nil {
 		e.Log.Error("all repairs are paused", "error", older)
+	}
+	if err := e.Store.PutBack(ctx); err != nil {
+		return err
 	}
 	return e.introduce(ctx)
 }
@@ -115,6 +119,12 @@ func (e *Engine) Run(ctx context.Context, more map[queue.Kind]queue.Handler) err
 // tick is what one worker of all does all the time: it finds whose time has
 // come, and begins scans that are due.
 func (e *Engine) tick(ctx context.Context, _ string) {
+	before := e.ticked
+	if e.ticked = e.Now(); e.ticked.Before(before) {
+		if err := e.Store.PutBack(ctx); err != nil && ctx.Err() == nil {
+			e.Log.Error("the clock was put back, and who waits by the old one could not be woken", "error", err)
+		}
+	}
 	e.sweep(ctx)
 	if err := e.beginDue(ctx); err != nil && ctx.Err() == nil {
 		e.Log.Error("no scan could be begun", "error", err)

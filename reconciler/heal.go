@@ -309,6 +309,7 @@ func (h *heal) arrive(u *store.Update) error {
 	verdict := h.look.Verdict
 	if u.State == verdict.Name {
 		u.Looks++
+		u.Since = atMost(u.Since, h.Now()) // a clock that was put back
 		return nil
 	}
 	if err := u.Note("state", "amend", fmt.Sprintf("Now %s, was %s.", verdict.Name, u.State)); err != nil {

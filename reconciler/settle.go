@@ -43,6 +43,9 @@ func (h *heal) settle(u *store.Update) (act, done bool, err error) {
 	if number < 0 {
 		return h.following(u)
 	}
+	if err := h.noLater(u, number); err != nil {
+		return false, false, err
+	}
 	step, planned := h.steps[number], h.plan.Steps[number]
 	operation := h.operation(planned)
 	if operation == nil {
@@ -199,7 +202,7 @@ func (h *heal) lied(u *store.Update, step store.Step, rule *rules.Rule) (act, do
 		for n := range u.Attempts {
 			due = due.Add(rule.Backoff.After(n + 1))
 		}
-		if h.Now().Before(due) && !step.OutcomeKnown().After(h.Now()) { // somebody else asked for this look: it doesn't count
+		if h.Now().Before(due) { // somebody else asked for this look: it doesn't count
 			return false, true, h.waitIn(u, due, "not_shown", u.Why)
 		}
 	}
@@ -255,7 +258,7 @@ func (h *heal) again(u *store.Update, step store.Step, why string) (act, done bo
 		u.Attempts = step.Sent
 		return false, true, h.giveUp(u, "attempts", fmt.Sprintf("%s It was sent %d times.", why, step.Sent))
 	}
-	if repeat := operation.Repeat; !moved && repeat.How == amend.RepeatByKey && h.Now().After(step.IntentAt.Add(repeat.Window*9/10)) {
+	if repeat := operation.Repeat; !moved && repeat.How == amend.RepeatByKey && !h.remembered(step, repeat.Window) {
 		return false, true, h.giveUp(u, "key_window", fmt.Sprintf("%s may no longer be repeated: the service forgets the key after %s.", name, short(repeat.Window)))
 	}
 	// Also where the customer has moved on: what isn't settled may still arrive,
@@ -280,13 +283,38 @@ func (h *heal) again(u *store.Update, step store.Step, why string) (act, done bo
 	return true, false, h.intend(u, step.Number)
 }
 
+// remembered reports whether a service still knows the key of a step, with a
+// margin of a tenth of its window. A clock that was put back by more than that
+// can't tell.
+func (h *heal) remembered(step store.Step, window time.Duration) bool {
+	age, margin := h.Now().Sub(step.IntentAt), window/10
+	return age >= -margin && age <= window-margin
+}
+
 // tooEarly reports whether a step has to wait before anything follows from its
-// not being shown, and until when. A clock that was put back ends the wait:
-// what it would be counted from hasn't happened yet.
+// not being shown, and until when.
 func (h *heal) tooEarly(step store.Step, rule *rules.Rule) (next time.Time, early bool) {
-	known := step.OutcomeKnown()
-	next = known.Add(rule.Backoff.After(step.Sent))
-	return next, h.Now().Before(next) && !known.After(h.Now())
+	next = step.OutcomeKnown().Add(rule.Backoff.After(step.Sent))
+	return next, h.Now().Before(next)
+}
+
+// noLater has every wait that is counted from a step begin anew where the clock
+// was put back: by it the step lies ahead, and the wait would last until then.
+func (h *heal) noLater(u *store.Update, number int) error {
+	step := &h.steps[number]
+	if !step.SentAt.After(h.Now()) && !step.OutcomeAt.After(h.Now()) {
+		return nil
+	}
+	now := u.Now()
+	step.SentAt, step.OutcomeAt = atMost(step.SentAt, now), atMost(step.OutcomeAt, now)
+	return u.Sent(*step)
+}
+
+func atMost(t, limit time.Time) time.Time {
+	if t.After(limit) {
+		return limit
+	}
+	return t
 }
 
 // endRepair writes how the repair ended.

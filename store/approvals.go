@@ -224,7 +224,7 @@ func (q *question) takes(tx *tx, a Approval, fingerprint string, now time.Time) 
 		return fmt.Errorf("read approvals: %w", err)
 	}
 	if twice && a.Agrees {
-		return &amend.Error{Code: amend.Conflict, Text: a.Actor + " has agreed already, and counts once", Next: "somebody else has to"}
+		return &amend.Error{Code: amend.Conflict, Text: "a person counts once, and " + a.Actor + " has agreed already", Next: "somebody else has to"}
 	}
 	return nil
 }

@@ -282,6 +282,15 @@ func (u *Update) Intent(p Step) error {
 	return u.auditSent(p)
 }
 
+// Sent corrects when a step was sent and answered, where the clock was put back.
+func (u *Update) Sent(p Step) error {
+	err := u.tx.Later(`update steps set sent_at = $3, outcome_at = $4 where repair = $1 and number = $2`, p.Repair, p.Number, micros(p.SentAt), micros(p.OutcomeAt))
+	if err != nil {
+		return fmt.Errorf("write the step: %w", err)
+	}
+	return nil
+}
+
 // Outcome writes down what became of the last sending of a step.
 func (u *Update) Outcome(p Step) error {
 	err := u.tx.Later(`update steps set outcome = $3, outcome_at = $4, http_status = $5, detail = $6 where repair = $1 and number = $2`,

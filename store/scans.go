@@ -211,6 +211,24 @@ func (s *Store) StatesSince(ctx context.Context, since time.Time) ([]map[string]
 	return query(ctx, s, scan, `select states from scans where kind = 'full' and status = 'done' and started_at > $1 order by started_at`, micros(since))
 }
 
+// clockJump is how far the clock must have been put back for anybody to care.
+const clockJump = time.Minute
+
+// PutBack has looked at again, and told again, whatever waits since a time that
+// lies ahead: the clock was put back, and the wait would be as much longer.
+func (s *Store) PutBack(ctx context.Context) error {
+	return s.write(ctx, func(tx *tx) error {
+		now, ahead := micros(s.now()), micros(s.now().Add(clockJump))
+		if err := tx.Later(`update cases set wake_at = $1 where ended_at = 0 and updated_at > $2 and wake_at > $1`, now, ahead); err != nil {
+			return fmt.Errorf("wake whoever waits by another clock: %w", err)
+		}
+		if err := tx.Later(`update outbox set not_before = $1 where sent_at = 0 and created_at > $2 and not_before > $1`, now, ahead); err != nil {
+			return fmt.Errorf("tell what waits by another clock: %w", err)
+		}
+		return nil
+	})
+}
+
 // Recover is called before any work. It takes over what a stopped process left
 // behind: nobody holds its cases and the pages of its scans. Only the process
 // that holds the worker's lock may call it; on a shared store nothing is taken
