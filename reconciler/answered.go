@@ -67,67 +67,86 @@ func (h *heal) settleByPerson(u *store.Update, q store.Request) (refusal string,
 	case rules.Evidence(h.look, h.Schema, about) != q.Fingerprint:
 		return "the customer has changed since the page was shown.", nil
 	}
-	last := step.Number == len(plan.Steps)-1
+	word := saying{Request: q, step: step, about: about, last: step.Number == len(plan.Steps)-1}
 	if q.Kind == store.AskHappened {
-		return "", h.happened(u, q, step, about, last)
+		return "", h.happened(u, word)
 	}
-	return h.didNot(u, q, step, about)
+	return h.didNot(u, word)
 }
+
+// saying is a person's word on a step.
+type saying struct {
+	store.Request
+	step  store.Step
+	about rules.Question
+	last  bool // of the repair's steps
+}
+
+func (s *saying) name() string { return s.step.Service + "." + s.step.Operation }
 
 // happened takes a step as proved by a person's word. A customer who is still
 // where the rule leads out of stays with people: it doesn't do what it says.
-func (h *heal) happened(u *store.Update, q store.Request, step store.Step, about rules.Question, last bool) error {
-	name := step.Service + "." + step.Operation
-	if err := h.settled(u, q, step, fmt.Sprintf("Says that %s happened: %s", name, q.Reason)); err != nil {
+func (h *heal) happened(u *store.Update, word saying) error {
+	if err := h.settled(u, word, fmt.Sprintf("Says that %s happened: %s", word.name(), word.Reason)); err != nil {
 		return err
 	}
-	if last {
-		if err := u.SetRepair(step.Repair, store.RepairDone); err != nil {
+	if word.last {
+		if err := u.SetRepair(word.step.Repair, store.RepairDone); err != nil {
 			return err
 		}
 	}
-	if about.Rule == nil || !slices.Contains(about.Rule.From, h.look.Verdict.Name) {
+	if rule := word.about.Rule; rule == nil || !slices.Contains(rule.From, h.look.Verdict.Name) {
 		return h.reconsider(u)
 	}
 	if err := h.takeBack(u); err != nil {
 		return err
 	}
-	return h.escalate(u, "no_effect", fmt.Sprintf("%s says that %s happened, and the customer is still %s.", q.Actor, name, h.look.Verdict.Name))
+	return h.escalate(u, "no_effect", fmt.Sprintf("%s says that %s happened, and the customer is still %s.", word.Actor, word.name(), h.look.Verdict.Name))
 }
 
 // didNot takes a step as certainly not done, and its rule again where it still
 // leads out of the customer's state.
-func (h *heal) didNot(u *store.Update, q store.Request, step store.Step, about rules.Question) (refusal string, err error) {
-	text := fmt.Sprintf("Says that %s.%s did not happen: %s", step.Service, step.Operation, q.Reason)
-	plan, again := about.Again(h.look, h.Schema)
+func (h *heal) didNot(u *store.Update, word saying) (refusal string, err error) {
+	text := fmt.Sprintf("Says that %s did not happen: %s", word.name(), word.Reason)
+	plan, again := word.about.Again(h.look, h.Schema)
 	if !again {
-		if err := h.settled(u, q, step, text); err != nil {
+		if err := h.settled(u, word, text); err != nil {
 			return "", err
 		}
 		return "", h.reconsider(u)
 	}
-	if _, err := h.Preview(h.look.View, plan); err != nil {
-		return err.Error() + ".", nil
+	if refusal = h.unsendable(plan); refusal != "" {
+		return refusal, nil
 	}
-	decision, err := h.guard(u, about.Rule, h.Now(), true)
+	decision, err := h.guard(u, word.about.Rule, h.Now(), true)
 	if err != nil {
 		return "", err
 	}
 	if !decision.Go() {
 		return decision.Say + ".", nil
 	}
-	if err := h.settled(u, q, step, text); err != nil {
+	if err := h.settled(u, word, text); err != nil {
 		return "", err
 	}
-	return "", h.inName(u, about.Rule, plan, store.Repair{StartedBy: q.Actor, Reason: q.Reason})
+	return "", h.inName(u, word.about.Rule, plan, store.Repair{StartedBy: word.Actor, Reason: word.Reason})
+}
+
+// unsendable says why the requests of a plan can't be made; empty where they
+// can.
+func (h *heal) unsendable(plan rules.Plan) string {
+	_, err := h.Preview(h.look.View, plan)
+	if err == nil {
+		return ""
+	}
+	return err.Error() + "."
 }
 
 // settled writes a person's word about a step down.
-func (h *heal) settled(u *store.Update, q store.Request, step store.Step, text string) error {
-	if err := u.Answer(step, q.Kind == store.AskHappened, q.Actor); err != nil {
+func (h *heal) settled(u *store.Update, word saying, text string) error {
+	if err := u.Answer(word.step, word.Kind == store.AskHappened, word.Actor); err != nil {
 		return err
 	}
-	return u.Note("answered", q.Actor, text)
+	return u.Note("answered", word.Actor, text)
 }
 
 // reconsider has a case decided anew that a person has answered for.

@@ -1,7 +1,9 @@
 package reconciler
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -122,9 +124,9 @@ func (h *heal) following(u *store.Update) (act, done bool, err error) {
 	if len(h.steps) < len(h.plan.Steps) {
 		return h.next(u, rule)
 	}
-	if rule != nil && slices.Contains(rule.From, h.look.Verdict.Name) {
-		// The effect is shown and yet the customer is where they were: the rule
-		// doesn't do what it says.
+	if rule != nil && slices.Contains(rule.From, h.look.Verdict.Name) && h.samePlan(rule) {
+		// The effect is shown and yet the customer is where they were, and nothing
+		// else is to be sent: the rule doesn't do what it says.
 		return false, true, h.giveUp(u, "no_effect", fmt.Sprintf("%s did what it does, and the customer is still %s.", h.plan.Rule, h.look.Verdict.Name))
 	}
 	if err := h.endRepair(u, store.RepairDone); err != nil {
@@ -136,6 +138,18 @@ func (h *heal) following(u *store.Update) (act, done bool, err error) {
 	}
 	u.Attempts = 0
 	return false, false, u.Fire(lifecycle.Advance)
+}
+
+// samePlan reports whether the rule would do now what it did before. Where it
+// wouldn't the customer has changed once more since.
+func (h *heal) samePlan(rule *rules.Rule) bool {
+	now, err := rule.Plan(h.look.Scope, h.Schema)
+	if err != nil {
+		return true
+	}
+	one, err := json.Marshal(now.Steps)
+	other, failed := json.Marshal(h.plan.Steps)
+	return err != nil || failed != nil || bytes.Equal(one, other)
 }
 
 // next takes the next step of a repair that has several, as it was planned.

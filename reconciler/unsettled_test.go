@@ -3,7 +3,9 @@ package reconciler_test
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -366,6 +368,49 @@ func testReload(t *testing.T, o options) {
 		all := w.repairs(customer)
 		require.Equal(t, []string{store.RepairVoid, store.RepairProposed}, []string{all[0].Status, all[1].Status})
 	})
+}
+
+// TestChangedBeforeTheProof: a customer who changes once more between a repair
+// and its proof is repaired once more; the rule did what it says.
+func TestChangedBeforeTheProof(t *testing.T) { onEach(t, testChangedBeforeTheProof) }
+
+func testChangedBeforeTheProof(t *testing.T, o options) {
+	t.Parallel()
+	moved := &moving{email: "moved@mail.example"}
+	w := setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{
+		"identity": func(c connectors.Connector) connectors.Connector { moved.Connector = c; return moved },
+		"billing": sending(func(_ context.Context, _ connectors.Request, next func() connectors.Answer) connectors.Answer {
+			defer moved.on.Store(true)
+			return next()
+		})}})
+	_, service := w.cfg.Schema.Service("identity")
+	moved.field = slices.IndexFunc(service.Fields, func(f amend.Field) bool { return f.Name == "email" })
+	w.scan()
+	customer := w.planted("email_differs")
+	require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+	var statuses []string
+	for _, r := range w.repairs(customer) {
+		statuses = append(statuses, r.Status)
+	}
+	require.Equal(t, []string{store.RepairDone, store.RepairDone}, statuses)
+}
+
+// moving shows another address from some time on.
+type moving struct {
+	connectors.Connector
+	field int
+	email string
+	on    atomic.Bool
+}
+
+// One is part of connectors.Connector.
+func (m *moving) One(ctx context.Context, id string) (amend.Record, error) {
+	r, err := m.Connector.One(ctx, id)
+	if m.on.Load() && r.Presence == amend.Present {
+		r.Values = slices.Clone(r.Values)
+		r.Values[m.field] = amend.StringOf(m.email)
+	}
+	return r, err
 }
 
 // TestWordAlone: where no field can show an effect, the service's yes counts,

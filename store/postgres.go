@@ -53,7 +53,7 @@ var sessionSettings = map[string]string{
 	"synchronous_commit":                  "on",
 	"default_transaction_isolation":       "read committed",
 	"timezone":                            "UTC",
-	"lock_timeout":                        "10s",
+	"lock_timeout":                        "15s", // longer than a process that stands still can hold one
 	"statement_timeout":                   "30s",
 	"idle_in_transaction_session_timeout": "10s",
 }
