@@ -3,8 +3,11 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,7 +17,8 @@ import (
 )
 
 // FuzzLoad: whatever a file holds, loading ends with a configuration or with
-// problems that can be shown, never in a panic.
+// problems that can be shown, each at a place inside the file, never in a
+// panic.
 func FuzzLoad(f *testing.F) {
 	text := string(bank.Configuration)
 	f.Add(text)
@@ -45,10 +49,27 @@ func FuzzLoad(f *testing.F) {
 		require.Equal(t, cfg == nil, err != nil)
 		if err != nil {
 			require.NotEmpty(t, err.Error())
+			requirePlaces(t, path, text, err.Error())
 			return
 		}
 		for _, c := range cfg.Connectors {
 			require.NoError(t, connectors.Close(c))
 		}
 	})
+}
+
+// requirePlaces requires that each line and column that is named exists; behind
+// the last character of a line something may be missing.
+func requirePlaces(t *testing.T, path, text, shown string) {
+	t.Helper()
+	lines := strings.Split(text, "\n")
+	place := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(path) + `:(-?\d+):(-?\d+): `)
+	for _, found := range place.FindAllStringSubmatch(shown, -1) {
+		line, err := strconv.Atoi(found[1])
+		require.NoError(t, err)
+		column, err := strconv.Atoi(found[2])
+		require.NoError(t, err)
+		require.True(t, line >= 1 && line <= len(lines), "line %d of %d: %s", line, len(lines), shown)
+		require.True(t, column >= 1 && column <= utf8.RuneCountInString(lines[line-1])+1, "column %d of %q: %s", column, lines[line-1], shown)
+	}
 }

@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
@@ -89,16 +88,17 @@ func (n *node) get(key string) *node {
 
 // parse reads one file into a tree.
 func parse(name string, data []byte) (*node, []problem) {
+	if len(data) > sizeLimit {
+		first, _, _ := strings.Cut(string(data[:excerptWidth]), "\n")
+		return nil, []problem{{from: &source{name: name, lines: []string{first}}, line: 1, col: 1, text: fmt.Sprintf("the file has %d bytes; at most %d are read", len(data), sizeLimit)}}
+	}
 	from := &source{name: name, lines: strings.Split(string(data), "\n")}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	if len(data) > sizeLimit {
-		return nil, []problem{{from: from, line: 1, col: 1, text: fmt.Sprintf("the file has %d bytes; at most %d are read", len(data), sizeLimit)}}
-	}
 	if p := notText(from); p != nil {
 		return nil, []problem{*p}
 	}
-	tokens := lexer.Tokenize(string(data))
-	if at, text := tooMuch(tokens); at != nil {
+	tokens, at, text := tokenize(string(data))
+	if at != nil {
 		return nil, []problem{{from: from, line: at.Position.Line, col: at.Position.Column, text: text}}
 	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())

@@ -9,7 +9,7 @@ import (
 // Batch puts the records of an answer to Many where they were asked for. Every
 // kind uses it, so that who is missing, or there twice, is the same everywhere.
 type Batch struct {
-	Strangers int // records of customers that nobody asked for; they are ignored
+	Strangers int // records of customers that nobody asked for
 	nameless  int // records that nobody can be named for
 
 	entity  *amend.Entity
@@ -62,8 +62,9 @@ func (b *Batch) answered(id string) int {
 }
 
 // Records are the records in the order of the ids. Who is missing is absent,
-// unless the answer also has records that nobody can be named for: one of them
-// may be the missing one.
+// unless the answer also has records that nobody can be named for, one of which
+// may be the missing one, or of customers that nobody asked for: then it isn't
+// the answer to this question, and may be the first page of everybody.
 func (b *Batch) Records(at time.Time) []amend.Record {
 	for i := range b.records {
 		if b.seen[i] {
@@ -74,6 +75,8 @@ func (b *Batch) Records(at time.Time) []amend.Record {
 			b.records[i] = b.records[same]
 		case b.nameless > 0:
 			b.records[i] = amend.UnseenRecord(amend.Malformed, "it is missing, but the answer has records that nobody can be named for", at)
+		case b.Strangers > 0:
+			b.records[i] = amend.UnseenRecord(amend.Malformed, "it is missing, but the answer has records of customers that nobody asked for", at)
 		default:
 			b.records[i] = amend.Record{Presence: amend.Absent, ReadAt: at}
 		}

@@ -168,6 +168,7 @@ func TestHostileRecords(t *testing.T) {
 		"no number":                 {`"1.00"`, `"1,00"`},
 		"no time":                   {`2026-03-01T12`, `2026-03-01 12`},
 		"a time without a zone":     {`00Z`, `00`},
+		"an optional one, wrong":    {`"status"`, `"note":7,"status"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -179,7 +180,7 @@ func TestHostileRecords(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, amend.Unseen, records[0].Presence)
 			require.Equal(t, amend.Malformed, records[0].Cause)
-			require.Regexp(t, `status|email|contact|balance|changed_at`, records[0].Reason)
+			require.Regexp(t, `status|email|contact|balance|changed_at|note`, records[0].Reason)
 			require.NotRegexp(t, `weird|a@b|1[.,]00|2026|9999`, records[0].Reason)
 			require.Equal(t, amend.Present, records[1].Presence, records[1].Reason)
 			listed, err := c.List(t.Context(), connectors.PageRequest{})

@@ -105,6 +105,21 @@ func (c *compiler) reads(spec *readsSpec, made *connector) {
 	if spec.List != nil {
 		made.list = c.read("list", spec.List, fields)
 	}
+	made.lendKey()
+}
+
+// lendKey gives one the key of many or list where it has none of its own, so
+// that a record of somebody else is noticed wherever it says whose it is.
+func (c *connector) lendKey() {
+	if c.one == nil || c.one.shape.key.declared() {
+		return
+	}
+	for _, r := range []*read{c.many, c.list} {
+		if r != nil && r.shape.key.of("item") && c.one.shape.lend(r.shape.key) {
+			c.one.mask = c.one.shape.mask()
+			return
+		}
+	}
 }
 
 func (c *compiler) operations(specs map[string]*operationSpec, made *connector) {

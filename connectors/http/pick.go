@@ -18,6 +18,9 @@ func (s *scanner) set(slot int, raw jsontext.Value) {
 	switch slot {
 	case slotKey:
 		s.row.key = append(s.row.key[:0], s.name(raw)...)
+		if s.shape.lent && len(s.row.key) == 0 && raw.Kind() != 'n' {
+			s.complain("its key names nobody")
+		}
 	case slotVersion:
 		s.row.version = string(s.name(raw))
 	case slotNext:

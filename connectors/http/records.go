@@ -24,7 +24,7 @@ func (r *read) decodeOne(a *answer, id string) (amend.Record, error) {
 	record, items := absentAt(a.at), 0
 	s.each = func() {
 		items++
-		if r.shape.key.declared() && string(s.row.key) != id {
+		if s.foreign(id) {
 			s.complain("the record belongs to somebody else")
 		}
 		record = s.record(a.at)
@@ -39,6 +39,15 @@ func (r *read) decodeOne(a *answer, id string) (amend.Record, error) {
 		record.Version = a.header.Get(r.shape.version.path[1])
 	}
 	return record, nil
+}
+
+// foreign reports whether the row says that it belongs to somebody else, or
+// fails to say whose it is where it must.
+func (s *scanner) foreign(id string) bool {
+	if s.shape.lent && len(s.row.key) == 0 {
+		return false
+	}
+	return s.shape.key.declared() && string(s.row.key) != id
 }
 
 func (c *connector) decodeMany(a *answer, ids []string) ([]amend.Record, error) {

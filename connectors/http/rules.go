@@ -2,6 +2,7 @@ package http
 
 import (
 	"fmt"
+	"net/http"
 
 	"amend"
 	"amend/conditions"
@@ -67,6 +68,7 @@ func (r *rules) presence(a *answer) (amend.Presence, *connectors.Unseen) {
 		}
 	}
 	switch {
+	case a.status == http.StatusResetContent || a.status == http.StatusPartialContent: // nothing, and a part of it
 	case a.status >= 200 && a.status < 300:
 		return amend.Present, nil
 	case a.status == 404 && r.single && r.absent == nil:

@@ -35,6 +35,7 @@ type shape struct {
 	byField    []source
 	calculated []calculation // what is computed from a whole item
 	single     bool          // the answer itself is the item
+	lent       bool          // the key is that of another read: an item may leave it out
 }
 
 // calculation is a value that is computed instead of picked.
@@ -163,6 +164,16 @@ func (s *shape) pick(from source, slot int) {
 	if from.declared() && (from.computed() || !s.item.insert(from.path[1:], slot)) {
 		s.calculated = append(s.calculated, calculation{slot, from.expr})
 	}
+}
+
+// lend sets the key of a shape that has none. It reports false where it can't
+// be picked beside the rest.
+func (s *shape) lend(key source) bool {
+	if !s.item.insert(key.path[1:], slotKey) {
+		return false
+	}
+	s.key, s.lent = key, true
+	return true
 }
 
 // mask is what a service that can be asked for some fields only must be asked

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io"
 	"net"
 	"net/url"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/stdlib"
 	"modernc.org/sqlite"
 
@@ -65,10 +67,20 @@ func openSQLite(path string, atOnce int) *database {
 func openPostgres(config *pgx.ConnConfig, atOnce int) *database {
 	config.RuntimeParams["default_transaction_read_only"] = "on"
 	config.RuntimeParams["application_name"] = "amend"
+	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		frontend := pgproto3.NewFrontend(r, w)
+		frontend.SetMaxBodyLen(largestMessage)
+		return frontend
+	}
 	db := stdlib.OpenDB(*config)
 	limit(db, atOnce)
 	return &database{DB: db, dialect: dollars, since: func(t time.Time) any { return epoch(t) }}
 }
+
+// largestMessage bounds one message of PostgreSQL, which is one row, in bytes.
+// The driver takes what the other side announces, up to 2 GiB, and would take
+// it from anything that stands where the database should be.
+const largestMessage = 1 << 20
 
 func limit(db *sql.DB, atOnce int) {
 	db.SetMaxOpenConns(atOnce)
@@ -98,6 +110,9 @@ func (c *connector) broken(ctx context.Context, err error) *connectors.Unseen {
 	}
 	if refused, ok := errors.AsType[*sqlite.Error](err); ok {
 		return refusedBySQLite(refused.Code())
+	}
+	if _, ok := errors.AsType[*pgproto3.ExceededMaxBodyLenErr](err); ok {
+		return malformed("what it answers has a row that is larger than 1 MiB")
 	}
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return &connectors.Unseen{Cause: amend.Unreachable, Reason: "the database can't be reached"}

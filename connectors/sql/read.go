@@ -111,6 +111,9 @@ func (c *connector) query(ctx context.Context, q *query, values map[string]any, 
 		if err := r.scan(rows); err != nil {
 			return c.now(), c.broken(ctx, err)
 		}
+		if r.read > largestResult {
+			return c.now(), malformed("the result is larger than 16 MiB")
+		}
 		each(r, c.now())
 	}
 	if err := rows.Err(); err != nil {
@@ -118,6 +121,10 @@ func (c *connector) query(ctx context.Context, q *query, values map[string]any, 
 	}
 	return c.now(), nil
 }
+
+// largestResult bounds the texts of one result, in bytes: a page of 1,000
+// customers with 16 KiB each.
+const largestResult = 16 << 20
 
 func malformed(reason string) *connectors.Unseen {
 	return &connectors.Unseen{Cause: amend.Malformed, Reason: reason}
@@ -134,6 +141,7 @@ type row struct {
 	cells   []any
 	into    []any // pointers to cells
 	key     []byte
+	read    int // bytes of texts in all rows so far
 }
 
 const none = -1
@@ -176,6 +184,14 @@ func (r *row) keyed() bool { return r.id != none }
 func (r *row) scan(rows *sql.Rows) error {
 	if err := rows.Scan(r.into...); err != nil {
 		return err
+	}
+	for _, cell := range r.cells {
+		switch x := cell.(type) {
+		case string:
+			r.read += len(x)
+		case []byte:
+			r.read += len(x)
+		}
 	}
 	r.key = r.key[:0]
 	if r.keyed() {

@@ -350,6 +350,31 @@ func TestWrongQueries(t *testing.T) {
 	}
 }
 
+// T12: what is too large for any record is refused with its own words, and is
+// no outage.
+func TestTooLarge(t *testing.T) {
+	t.Parallel()
+	path, dsn := filepath.Join(t.TempDir(), "x.db"), testpg.New(t)
+	row := "insert into holds values ('cus_000001', true, 'sanctions', 1, '2026-03-01T12:00:00Z', null)"
+	database(t, "sqlite", path, sqliteTable, row)
+	database(t, "pgx", dsn, postgresTable, row)
+	const columns = "customer_id as id, hold, reason, amount, placed_at"
+	for _, test := range []struct{ dsn, note, says string }{
+		{"sqlite:" + path, "hex(zeroblob(9000000))", "larger than 16 MiB"}, {"sqlite:" + path, "hex(zeroblob(7000000))", ""},
+		{dsn, "repeat('x', 2000000)", "larger than 1 MiB"}, {dsn, "repeat('x', 1000000)", ""},
+	} {
+		c := open(t, test.dsn, "  many: select "+columns+", "+test.note+" as note from holds where customer_id in ({ids})", compliance())
+		record, err := c.One(t.Context(), "cus_000001")
+		if test.says == "" {
+			require.NoError(t, err, test.note)
+			require.Equal(t, amend.Present, record.Presence, record.Reason)
+			continue
+		}
+		require.Equal(t, amend.Malformed, connectors.AsUnseen(err).Cause, "%s: %v", test.note, err)
+		require.ErrorContains(t, err, test.says)
+	}
+}
+
 func TestOne(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x.db")
