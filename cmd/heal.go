@@ -56,7 +56,7 @@ func (a *app) heal(ctx context.Context, pasted, rule, reason string) error {
 // workOn heals one customer where nobody else works here, for as long as it
 // takes: until stop is called.
 func (p *parts) workOn(ctx context.Context, id string) (stop func(), err error) {
-	if p.store.LockWorker() != nil {
+	if alone := p.store.LockWorker() == nil; !alone {
 		return func() {}, nil
 	}
 	if err := p.engine.Begin(ctx); err != nil {

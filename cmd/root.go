@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -65,6 +66,9 @@ type app struct {
 func Main(args []string, kinds ...connectors.Kind) int {
 	ctx, stop := signals()
 	defer stop()
+	// net/http logs bytes that services send unasked, and has no other place for
+	// it: they could be anybody's data.
+	log.SetOutput(io.Discard)
 	a := &app{stdout: os.Stdout, stderr: os.Stderr, kinds: append([]connectors.Kind{http.Kind(), sql.Kind()}, kinds...)}
 	return a.run(ctx, args)
 }

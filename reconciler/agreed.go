@@ -53,7 +53,7 @@ func (h *heal) proposed(u *store.Update, since time.Time) (done bool, err error)
 // can't overrule allows it.
 func (h *heal) agreed(u *store.Update, p store.Proposal, rule *rules.Rule, since time.Time) (done bool, err error) {
 	// A clock that was put back prolongs no agreement.
-	if age := h.Now().Sub(p.AgreedAt); age >= sendWithin || age < 0 {
+	if age := h.Now().Sub(p.AgreedAt); age >= sendWithin || age < -store.ClockSlack {
 		return true, h.proposeAnew(u, rule, h.plan, fmt.Sprintf("What was agreed to could not be sent within %s. Whoever agreed has to do so again.", short(sendWithin)))
 	}
 	decision, err := h.guard(u, rule, since, true)

@@ -444,6 +444,13 @@ func testAgreedButNotNow(t *testing.T, o options) {
 		require.Contains(t, w.noted(customer, "void")[0], "could not be sent within 15m")
 		require.Empty(t, w.sendings(customer, bank.LedgerClose))
 	})
+	t.Run("WorkersWhoseClocksDifferALittle", func(t *testing.T) {
+		customer := all[3]
+		w.agrees(w.propose(customer), "ada", "bo")
+		w.clock.pass(-time.Second)
+		w.heal(customer)
+		require.Equal(t, lifecycle.Healed, w.lastCase(customer).Status)
+	})
 	t.Run("AClockPutBackProlongsNothing", func(t *testing.T) {
 		customer := all[2]
 		a := w.propose(customer)
@@ -452,6 +459,7 @@ func testAgreedButNotNow(t *testing.T, o options) {
 		w.clock.pass(-time.Hour)
 		w.heal(customer)
 		require.Equal(t, lifecycle.Proposed, w.lastCase(customer).Status)
+		require.Empty(t, w.sendings(customer, bank.LedgerClose))
 		require.NotEqual(t, a.Repair, w.agreement(customer).Repair)
 		require.Empty(t, w.sendings(customer, bank.LedgerClose))
 	})

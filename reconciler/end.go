@@ -128,6 +128,9 @@ func (h *heal) escalate(u *store.Update, reason, why string) error {
 		return err
 	}
 	u.Reason, u.Why, u.Next = reason, why, "It waits for a person."
+	if reason == "unsettled" {
+		u.Next = "A person has to say whether it happened."
+	}
 	if err := h.incident(u); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ type position struct {
 }
 
 // errCircle is a list that would never end.
-var errCircle = errors.New("the list goes round in circles: the next cursor is the one that was sent")
+var errCircle = errors.New("the list goes round in circles: a cursor leads back to itself")
 
 // errUnordered says that a list doesn't come in key order, so that it can't be
 // merged page by page.
@@ -64,10 +64,16 @@ func (s *stream) read(ctx context.Context, c connectors.Connector, staged bool) 
 
 func (s *stream) fetch(ctx context.Context, c connectors.Connector) {
 	defer close(s.pages)
+	// A circle of any length is noticed by a mark that is moved on ever more
+	// seldom (Brent, 1980), and so without remembering every cursor.
+	mark, passed, laps := s.from, 0, 1
 	for cursor := s.from; ; {
 		page, err := c.List(ctx, connectors.PageRequest{Cursor: cursor})
-		if err == nil && page.Next != "" && page.Next == cursor {
+		if err == nil && page.Next != "" && page.Next == mark {
 			err = errCircle
+		}
+		if passed++; passed == laps {
+			mark, passed, laps = page.Next, 0, 2*laps
 		}
 		select {
 		case s.pages <- fetched{page, cursor, err}:

@@ -288,3 +288,28 @@ func (w *world) email(customer string) string {
 	f, _ := service.Field("email")
 	return look.View.Records[i].Value(f).Text()
 }
+
+// TestListInCircles: a list whose cursors lead back to each other ends the scan,
+// instead of going on for ever.
+func TestListInCircles(t *testing.T) {
+	t.Parallel()
+	w := setup(t, options{wrap: map[string]func(connectors.Connector) connectors.Connector{
+		"identity": func(c connectors.Connector) connectors.Connector { return circling{c} }}})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	scan, err := w.engine.Scan(ctx, store.FullScan, "test")
+	require.ErrorContains(t, err, "round in circles")
+	require.NoError(t, ctx.Err())
+	require.Equal(t, store.ScanPartial, scan.Status)
+}
+
+// circling gives three pages again and again.
+type circling struct{ connectors.Connector }
+
+// List is part of connectors.Connector.
+func (c circling) List(ctx context.Context, r connectors.PageRequest) (connectors.Page, error) {
+	next := map[string]string{"": "1", "1": "2", "2": "3", "3": "1"}[r.Cursor]
+	page, err := c.Connector.List(ctx, connectors.PageRequest{})
+	page.Next = next
+	return page, err
+}
