@@ -142,7 +142,16 @@ func testCanary(t *testing.T, o options) {
 	require.Contains(t, c.Why, "This version of order-card is new: more follow when its first 1 repair is proved")
 	require.Empty(t, w.sendings(active[1], bank.CardsOrder))
 	w.fault("cards", bank.Fault{})
-	for _, customer := range active[:3] {
+	reads := w.bank.Count().Reads["identity"].Single
+	w.clock.passTo(w.lastCase(active[1]).WakeAt)
+	w.heal(active[1])
+	require.Equal(t, "canary", w.lastCase(active[1]).Reason)
+	require.Equal(t, reads, w.bank.Count().Reads["identity"].Single, "waiting for others reads nothing")
+	require.Equal(t, lifecycle.Healed, w.healOn(active[0]).Status)
+	ready, err := w.store.Ready(t.Context(), 1000)
+	require.NoError(t, err)
+	require.Contains(t, ready, active[1], "the proof wakes who waits for it")
+	for _, customer := range active[1:3] {
 		require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
 	}
 	begin(active[3:14]...)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -140,12 +141,12 @@ func (h *heal) run(ctx context.Context) (err error) {
 	return h.wait(ctx, h.Now().Add(time.Second), "busy", "It kept changing while amend looked.")
 }
 
-// stillBusy lets a case go again that waits for a limit of its rule which is
-// still reached: reading every service to find that out would cost them calls.
+// stillBusy lets a case go again that waits for other repairs of its rule, which
+// it still has to: reading every service to find that out would cost them calls.
 func (h *heal) stillBusy(ctx context.Context) (busy bool, err error) {
 	c := &h.lease.Case
 	rule := h.Rules.Rule(c.Rule)
-	limited := c.Reason == string(rules.AtOnce) || c.Reason == string(rules.PerHour)
+	limited := slices.Contains([]rules.Reason{rules.AtOnce, rules.PerHour, rules.Canary}, rules.Reason(c.Reason))
 	if rule == nil || !limited || c.Status != lifecycle.Waiting || len(h.requests) > 0 {
 		return false, err
 	}
@@ -154,7 +155,8 @@ func (h *heal) stillBusy(ctx context.Context) (busy bool, err error) {
 		if err != nil {
 			return err
 		}
-		d := rules.Rates(rules.Facts{Now: h.Now(), Rule: rule, Open: load.Open, LastHour: load.LastHour})
+		d := rules.StillBusy(rules.Facts{Now: h.Now(), Rule: rule, Open: load.Open, LastHour: load.LastHour,
+			Proved: load.Proved, Begun: load.Begun, Failed: load.Failed})
 		if busy = !d.Go(); !busy {
 			return nil
 		}

@@ -137,7 +137,23 @@ func (h *heal) following(u *store.Update) (act, done bool, err error) {
 		return false, false, err
 	}
 	u.Attempts = 0
+	if err := h.letMoreBegin(u, rule); err != nil {
+		return false, false, err
+	}
 	return false, false, u.Fire(lifecycle.Advance)
+}
+
+// letMoreBegin wakes whoever waits for the first repairs of a changed rule,
+// where this one was the last that it takes.
+func (h *heal) letMoreBegin(u *store.Update, rule *rules.Rule) error {
+	if rule == nil || h.crowds.grown(rule) {
+		return nil
+	}
+	load, err := h.load(u, rule)
+	if err != nil || !rules.NextStage(load.Proved) {
+		return err
+	}
+	return u.WakeWaiting(rule.Name, string(rules.Canary))
 }
 
 // samePlan reports whether the rule would do now what it did before. Where it
@@ -186,6 +202,9 @@ func (h *heal) notShown(u *store.Update, step store.Step, operation *amend.Opera
 	// The effect may take a while to be seen; until then absence isn't believed.
 	if until := step.SentAt.Add(operation.Within); operation.Within > 0 && h.Now().Before(until) {
 		return false, true, h.waitIn(u, h.peekAgain(step, until), "verifying", fmt.Sprintf("%s may take %s to be seen.", name, short(operation.Within)))
+	}
+	if step.Outcome == amend.Done && h.look.Verdict.Name != h.repair.State {
+		return h.abandon(u, fmt.Sprintf("The customer is %s now, and %s isn't shown.", h.look.Verdict.Name, name))
 	}
 	if step.Outcome == amend.Done {
 		return h.lied(u, step, rule)

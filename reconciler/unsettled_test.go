@@ -370,6 +370,26 @@ func testReload(t *testing.T, o options) {
 	})
 }
 
+// TestMovedBeforeItIsShown: what was answered with yes and isn't shown, since
+// somebody has moved the customer on, is neither a lie nor a fault of the rule.
+func TestMovedBeforeItIsShown(t *testing.T) { onEach(t, testMovedBeforeItIsShown) }
+
+func testMovedBeforeItIsShown(t *testing.T, o options) {
+	t.Parallel()
+	w := setup(t, options{postgres: o.postgres, bank: func(b *bank.Options) { b.CardDelay = time.Hour }})
+	w.scan()
+	customer := w.planted("card_missing")
+	w.healUntil(customer, "verifying")
+	w.human(http.MethodPut, "LEDGER_URL", "/accounts/"+customer+"/status", `{"status":"closed"}`, "")
+	w.clock.pass(within)
+	w.heal(customer)
+	c := w.lastCase(customer)
+	w.requireEscalated(c, "no_rule")
+	require.Equal(t, "ledger_unusable", c.State)
+	require.Equal(t, store.RepairLeft, w.repairs(customer)[0].Status)
+	require.False(t, w.evidence("order-card").Failed > 0)
+}
+
 // TestChangedBeforeTheProof: a customer who changes once more between a repair
 // and its proof is repaired once more; the rule did what it says.
 func TestChangedBeforeTheProof(t *testing.T) { onEach(t, testChangedBeforeTheProof) }

@@ -229,7 +229,7 @@ func canary(f Facts) Decision {
 	case f.Failed:
 		return Decision{Reason: Failing, Until: f.Now.Add(pausedFor), Say: fmt.Sprintf("One of the first repairs by this version of %s has failed; %d were proved", f.Rule.Name, f.Proved)}
 	case f.Begun >= stage:
-		return Decision{Reason: Canary, Until: f.Now.Add(busy), Say: fmt.Sprintf("This version of %s is new: more follow when its first %d %s proved", f.Rule.Name, stage, areOrIs(stage))}
+		return Decision{Reason: Canary, Until: f.Now.Add(again), Say: fmt.Sprintf("This version of %s is new: more follow when its first %d %s proved", f.Rule.Name, stage, areOrIs(stage))}
 	}
 	return allowed()
 }
@@ -238,11 +238,26 @@ func canary(f Facts) Decision {
 // new any more.
 const CanarySize = 100
 
+// NextStage reports whether so many proved repairs let more of a version begin
+// than one fewer did.
+func NextStage(proved int) bool { return proved == 1 || proved == 10 || proved == CanarySize }
+
 func areOrIs(n int) string {
 	if n == 1 {
 		return "repair is"
 	}
 	return "repairs are"
+}
+
+// StillBusy asks alone what other repairs of the rule decide, and no reading.
+func StillBusy(f Facts) Decision {
+	if d := Rates(f); !d.Go() {
+		return d
+	}
+	if d := canary(f); d.Reason == Canary {
+		return d
+	}
+	return allowed()
 }
 
 // Rates asks the rule's own limits alone.

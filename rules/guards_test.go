@@ -51,11 +51,11 @@ func TestGuard(t *testing.T) {
 		{"Flapping", func(f *rules.Facts) { f.OnHim = 3 }, rules.Flapping, 15 * time.Second, rules.Allowed},
 		{"NotFlapping", func(f *rules.Facts) { f.OnHim = 2 }, rules.Allowed, 0, rules.Allowed},
 		{"TheVeryFirst", func(f *rules.Facts) { f.Proved, f.Begun = 0, 0 }, rules.Allowed, 0, rules.Allowed},
-		{"BesideTheFirst", func(f *rules.Facts) { f.Proved, f.Begun = 0, 1 }, rules.Canary, 250 * time.Millisecond, rules.Allowed},
+		{"BesideTheFirst", func(f *rules.Facts) { f.Proved, f.Begun = 0, 1 }, rules.Canary, 15 * time.Second, rules.Allowed},
 		{"TheTenth", func(f *rules.Facts) { f.Proved, f.Begun = 1, 9 }, rules.Allowed, 0, rules.Allowed},
-		{"BesideTen", func(f *rules.Facts) { f.Proved, f.Begun = 9, 10 }, rules.Canary, 250 * time.Millisecond, rules.Allowed},
+		{"BesideTen", func(f *rules.Facts) { f.Proved, f.Begun = 9, 10 }, rules.Canary, 15 * time.Second, rules.Allowed},
 		{"TheHundredth", func(f *rules.Facts) { f.Proved, f.Begun = 10, 99 }, rules.Allowed, 0, rules.Allowed},
-		{"BesideAHundred", func(f *rules.Facts) { f.Proved, f.Begun = 99, 100 }, rules.Canary, 250 * time.Millisecond, rules.Allowed},
+		{"BesideAHundred", func(f *rules.Facts) { f.Proved, f.Begun = 99, 100 }, rules.Canary, 15 * time.Second, rules.Allowed},
 		{"AnEarlyFailure", func(f *rules.Facts) { f.Proved, f.Begun, f.Failed = 99, 99, true }, rules.Failing, 10 * time.Minute, rules.Allowed},
 		{"NewNoMore", func(f *rules.Facts) { f.Proved, f.Begun, f.Failed = 100, 5000, true }, rules.Allowed, 0, rules.Allowed},
 		{"ShareFloor", func(f *rules.Facts) { f.Customers, f.InState = 0, 20 }, rules.Allowed, 0, rules.Allowed},
@@ -80,6 +80,20 @@ func TestGuard(t *testing.T) {
 			require.Equal(t, test.person, rules.Guard(f).Reason, "for a person")
 		})
 	}
+}
+
+// TestStillBusy asks nothing that a reading has to answer.
+func TestStillBusy(t *testing.T) {
+	t.Parallel()
+	f := calm()
+	f.View, f.Rests, f.Since, f.InState, f.Customers = nil, nil, f.Now, 9999, -1
+	require.True(t, rules.StillBusy(f).Go())
+	f.Proved, f.Begun = 1, 10
+	require.Equal(t, rules.Canary, rules.StillBusy(f).Reason)
+	f.Failed = true
+	require.True(t, rules.StillBusy(f).Go(), "whoever comes next stops the rule")
+	f.Open = 8
+	require.Equal(t, rules.AtOnce, rules.StillBusy(f).Reason)
 }
 
 // TestGuardAgain: what was allowed once is asked again for pauses and a whole,

@@ -14,7 +14,7 @@ import (
 // or since $3 in any case. What a later proof of the same operation settles is
 // left out, as Unproved does.
 const unansweredText = `select ` + stepColumns + ` from steps s
-	where repair in (select id from repairs where customer = $1 and status = 'failed' and (case_id = $2 or s.sent_at > $3))
+	where repair in (select id from repairs where customer = $1 and status in ('failed', 'left') and (case_id = $2 or s.sent_at > $3))
 		and outcome in ('unsettled', 'done') and proved_at = 0
 		and sent_at > (select coalesce(max(p.proved_at), 0) from steps p join repairs q on q.id = p.repair
 			where q.customer = $1 and p.service = s.service and p.operation = s.operation)

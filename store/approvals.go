@@ -26,9 +26,16 @@ type Proposal struct {
 	Refusal     string    // their reason
 }
 
+// ClockSlack is how far the clocks of two workers may be apart, and more than
+// they are: each follows the database's. Who finds themselves further before
+// something that has happened has a clock that was put back.
+const ClockSlack = time.Minute
+
 // Over reports whether it is too late to agree. A clock that was put back behind
 // the proposal prolongs nothing.
-func (p *Proposal) Over(now time.Time) bool { return !now.Before(p.Until) || now.Before(p.At) }
+func (p *Proposal) Over(now time.Time) bool {
+	return !now.Before(p.Until) || now.Before(p.At.Add(-ClockSlack))
+}
 
 // Approval is one person's word about a proposal.
 type Approval struct {

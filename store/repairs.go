@@ -209,6 +209,16 @@ func (u *Update) Crowd(states []string) (all []Crowd, err error) {
 	return all, nil
 }
 
+// WakeWaiting has whoever waits for a reason of a rule looked at now.
+func (u *Update) WakeWaiting(rule, reason string) error {
+	err := u.tx.Later(`update cases set wake_at = $3 where ended_at = 0 and rule = $1 and reason = $2 and wake_at > $3 and lease_until <= $3 and id <> $4`,
+		rule, reason, micros(u.s.now()), u.ID)
+	if err != nil {
+		return fmt.Errorf("wake who waits: %w", err)
+	}
+	return nil
+}
+
 // Introduce writes down which versions of rules are worked with from now on;
 // those that are known already stay as they are.
 func (s *Store) Introduce(ctx context.Context, versions map[string]string) error {
