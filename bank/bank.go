@@ -16,6 +16,8 @@ import (
 	"hash/fnv"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"net"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -55,6 +57,12 @@ type Options struct {
 	// Rand gives the randomness of one stream, such as "drift". Nil derives
 	// every stream from Seed.
 	Rand func(stream string) *mathrand.Rand
+	// Listen gives the listener of a service, for a network in memory; it is
+	// closed by Close. Nil listens on a free port of 127.0.0.1.
+	Listen func(service string) (net.Listener, error)
+	// Around puts more around a service's handler, such as faults that the bank
+	// doesn't have. Nil puts nothing.
+	Around func(service string, h http.Handler) http.Handler
 	// Log takes what the servers have to say. Nil discards it.
 	Log *slog.Logger
 }
@@ -107,6 +115,12 @@ func withDefaults(o Options) Options {
 	if o.Rand == nil {
 		seed := o.Seed
 		o.Rand = func(stream string) *mathrand.Rand { return seeded(seed, stream) }
+	}
+	if o.Listen == nil {
+		o.Listen = func(string) (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
+	}
+	if o.Around == nil {
+		o.Around = func(_ string, h http.Handler) http.Handler { return h }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

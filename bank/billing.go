@@ -2,6 +2,7 @@ package bank
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -24,7 +25,7 @@ func (b *Bank) newBilling() *service {
 
 // startPlan refuses while a plan is running; a cancelled one is begun anew.
 func (s *service) startPlan(c *customer, cmd command) answer {
-	if c.hasLivePlan() {
+	if c.hasLivePlan() && cmd.character != IgnoresKeys {
 		return refuse(http.StatusConflict, "subscription_exists", "the customer has a running plan")
 	}
 	if !isAddress(cmd.value) {
@@ -36,11 +37,14 @@ func (s *service) startPlan(c *customer, cmd command) answer {
 }
 
 // cancelPlan keeps the record; cancelling twice changes nothing.
-func (s *service) cancelPlan(c *customer, _ command) answer {
-	switch {
-	case c.plan == nil:
+func (s *service) cancelPlan(c *customer, cmd command) answer {
+	if c.plan == nil {
 		return refuse(http.StatusNotFound, "no_subscription", "not known here")
-	case c.plan.status == statusCancelled:
+	}
+	if refusal, outdated := cmd.outdated(c.plan.etag()); outdated {
+		return refusal
+	}
+	if c.plan.status == statusCancelled {
 		return s.unchanged(c)
 	}
 	c.plan.status, c.plan.changed = statusCancelled, s.world.now()
@@ -49,9 +53,13 @@ func (s *service) cancelPlan(c *customer, _ command) answer {
 
 // setPlanEmail changes the address that bills go to.
 func (s *service) setPlanEmail(c *customer, cmd command) answer {
-	switch {
-	case c.plan == nil:
+	if c.plan == nil {
 		return refuse(http.StatusNotFound, "no_subscription", "not known here")
+	}
+	if refusal, outdated := cmd.outdated(c.plan.etag()); outdated {
+		return refusal
+	}
+	switch {
 	case !isAddress(cmd.value):
 		return refuse(http.StatusBadRequest, "bad_request", "email is not an address")
 	case c.plan.email == cmd.value:
@@ -59,6 +67,11 @@ func (s *service) setPlanEmail(c *customer, cmd command) answer {
 	}
 	c.plan.email, c.plan.changed = cmd.value, s.world.now()
 	return s.applied(c, http.StatusOK)
+}
+
+// etag differs wherever the plan does.
+func (p *plan) etag() string {
+	return `"p` + strconv.FormatUint(mix(p.status+" "+p.email+" "+p.changed.String()), 36) + `"`
 }
 
 // isAddress is as strict as billing systems are: something on both sides.
@@ -70,6 +83,7 @@ func isAddress(email string) bool {
 func billingShape() *shape {
 	return newShape(1,
 		text("customer", func(r *record) string { return r.c.id }),
+		text("etag", func(r *record) string { return r.c.plan.etag() }),
 		coded("subscription", "sub_", 12),
 		text("status", func(r *record) string { return r.c.plan.status }),
 		text("email", func(r *record) string { return r.c.plan.email }),

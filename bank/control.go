@@ -14,14 +14,17 @@ const controlHelp = `The demo bank. Everything here is for people; nothing needs
   curl -X PUT    %[1]s/faults/ledger -d '{"latency":"300ms","jitter":"200ms"}'
   curl -X PUT    %[1]s/faults/cards -d '{"error_rate":0.3,"lost_rate":0.1,"hang_rate":0.05,"only":"operations"}'
   curl -X PUT    %[1]s/faults/billing -d '{"outage":"503"}'      (or "cut": connections are cut)
+  curl -X PUT    %[1]s/faults/billing -d '{"character":"replays_errors","read_delay":"5s","lie_rate":0.05}'
   curl -X DELETE %[1]s/faults/billing
   curl %[1]s/customers/cus_000002     the truth about a customer
   curl %[1]s/journal                  what the services were asked to do, counted and judged
   curl %[1]s/journal/cus_000002       every mutation of one customer
 
 Services: identity, ledger, cards, billing, compliance (outage only).
-latency, jitter and ack_delay (between an effect and its answer) are durations; error_rate, lost_rate and hang_rate are shares
-from 0 to 1; only is "reads" or "operations".
+latency, jitter, ack_delay (between an effect and its answer) and read_delay (until reads show an effect) are durations;
+error_rate, lost_rate, lie_rate (yes, and nothing is done) and hang_rate are shares from 0 to 1; only is "reads" or "operations".
+character is what a service makes of requests that come again: "ignores_keys", "wants_version" (If-Match), "replays_errors",
+"replays_any_body" or "finishes" (a POST, also where the caller has gone); without it keys are honoured.
 
 `
 
@@ -85,10 +88,11 @@ func decodeFault(body io.Reader) (Fault, error) {
 	latency, err := parseDuration("latency", wire.Latency)
 	jitter, err2 := parseDuration("jitter", wire.Jitter)
 	ackDelay, err3 := parseDuration("ack_delay", wire.AckDelay)
+	readDelay, err4 := parseDuration("read_delay", wire.ReadDelay)
 	return Fault{
 		Latency: latency, Jitter: jitter, AckDelay: ackDelay, ErrorRate: wire.ErrorRate, LostRate: wire.LostRate,
-		HangRate: wire.HangRate, Outage: wire.Outage, Only: wire.Only,
-	}, errors.Join(err, err2, err3)
+		LieRate: wire.LieRate, HangRate: wire.HangRate, ReadDelay: readDelay, Character: Character(wire.Character), Outage: wire.Outage, Only: wire.Only,
+	}, errors.Join(err, err2, err3, err4)
 }
 
 func parseDuration(name, value string) (time.Duration, error) {

@@ -17,16 +17,19 @@ func TestControl(t *testing.T) {
 		return b.call(t, request{service: controlName, method: "PUT", path: "/faults/" + service, body: body})
 	}
 	t.Run("HelpSaysWhatIsOn", func(t *testing.T) {
-		require.Equal(t, 200, put(t, ledgerName, `{"latency":"1ms","jitter":"2ms","ack_delay":"3ms","error_rate":0.5,"lost_rate":0.25,"hang_rate":0.125,"outage":"cut","only":"reads"}`).status)
+		require.Equal(t, 200, put(t, ledgerName, `{"latency":"1ms","jitter":"2ms","ack_delay":"3ms","error_rate":0.5,"lost_rate":0.25,"hang_rate":0.125,"lie_rate":0.0625,"read_delay":"4ms","character":"replays_errors","outage":"cut","only":"reads"}`).status)
 		require.Equal(t, Fault{
-			Latency: time.Millisecond, Jitter: 2 * time.Millisecond, AckDelay: 3 * time.Millisecond, ErrorRate: 0.5, LostRate: 0.25, HangRate: 0.125, Outage: OutageCut, Only: OnlyReads,
+			Latency: time.Millisecond, Jitter: 2 * time.Millisecond, AckDelay: 3 * time.Millisecond, ErrorRate: 0.5, LostRate: 0.25, HangRate: 0.125,
+			LieRate: 0.0625, ReadDelay: 4 * time.Millisecond, Character: ReplaysErrors, Outage: OutageCut, Only: OnlyReads,
 		}, b.Faults()[ledgerName])
 		help := b.get(t, controlName, "/")
 		require.Equal(t, 200, help.status)
 		require.Contains(t, help.header.Get("Content-Type"), "text/plain")
 		require.Contains(t, help.raw, b.ControlURL()+"/faults/ledger")
 		require.Contains(t, help.raw, `"latency": "1ms"`)
-		require.Contains(t, help.raw, `"ack_delay": "3ms"`)
+		for _, on := range []string{`"ack_delay": "3ms"`, `"lie_rate": 0.0625`, `"read_delay": "4ms"`, `"character": "replays_errors"`} {
+			require.Contains(t, help.raw, on)
+		}
 
 		off := b.call(t, request{service: controlName, method: "DELETE", path: "/faults/ledger"})
 		require.Equal(t, 200, off.status)

@@ -26,8 +26,13 @@ type Counts struct {
 	// OutOfOrder counts mutations that were needed, but not yet: bank.yaml's
 	// states ask for another one first. They are not wrong sends.
 	OutOfOrder int `json:"out_of_order"`
+	// EffectsPerNeed and KeysPerNeed are the most that any one need has seen.
+	EffectsPerNeed int `json:"effects_per_need"`
+	KeysPerNeed    int `json:"keys_per_need"`
 	// Replays counts stored answers given again.
 	Replays int `json:"replays"`
+	// Lies counts operations answered with yes that nobody did.
+	Lies int `json:"lies"`
 	// Reissues counts cards blocked for customers who are in order, which is
 	// what a person wants who reports a card lost.
 	Reissues int `json:"reissues"`
@@ -41,6 +46,7 @@ func (b *Bank) Count() Counts {
 	b.world.mu.RLock()
 	defer b.world.mu.RUnlock()
 	counts := b.journal.counts()
+	counts.EffectsPerNeed, counts.KeysPerNeed = b.world.mostEffects, b.world.mostKeys
 	now := b.world.now()
 	for _, c := range b.world.order {
 		state := c.state(now)

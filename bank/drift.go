@@ -256,5 +256,5 @@ func (d *drifter) find() *customer {
 func (d *drifter) leftAlone(c *customer) bool {
 	now := d.world.now()
 	return !isSentinel(c.id) && !c.hasNeed() && c.inFlight == 0 &&
-		now.Sub(c.touched) >= d.quiet && c.card == c.shownCard(now)
+		now.Sub(c.touched) >= d.quiet && c.card == c.shownCard(now) && !c.hidden(now)
 }

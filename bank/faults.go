@@ -28,8 +28,14 @@ type Fault struct {
 	ErrorRate float64
 	// LostRate: the effect is done and the connection cut without an answer.
 	LostRate float64
+	// LieRate: an operation is answered with 200, and nothing is done.
+	LieRate float64
 	// HangRate: accepted, and nothing ever happens until the caller gives up.
 	HangRate float64
+	// ReadDelay: reads show the effect of an operation only so much later.
+	ReadDelay time.Duration
+	// Character is what the service makes of keys and versions.
+	Character Character
 	// Outage: every request fails before any effect, by a 503 (OutageUnavailable)
 	// or a cut connection (OutageCut). It is the only fault that compliance
 	// takes; its table is then gone.
@@ -92,14 +98,17 @@ func (f Fault) validate() error {
 	rates := []struct {
 		name string
 		rate float64
-	}{{"error_rate", f.ErrorRate}, {"lost_rate", f.LostRate}, {"hang_rate", f.HangRate}}
+	}{{"error_rate", f.ErrorRate}, {"lost_rate", f.LostRate}, {"lie_rate", f.LieRate}, {"hang_rate", f.HangRate}}
 	for _, r := range rates {
 		if !(r.rate >= 0 && r.rate <= 1) {
 			errs = append(errs, fmt.Errorf("%s is a share from 0 to 1, not %v", r.name, r.rate))
 		}
 	}
-	if f.Latency < 0 || f.Jitter < 0 || f.AckDelay < 0 {
-		errs = append(errs, errors.New("latency, jitter and ack_delay are never negative"))
+	if f.Latency < 0 || f.Jitter < 0 || f.AckDelay < 0 || f.ReadDelay < 0 {
+		errs = append(errs, errors.New("latency, jitter, ack_delay and read_delay are never negative"))
+	}
+	if !f.Character.known() {
+		errs = append(errs, fmt.Errorf("character is one of %q, not %q", characters, f.Character))
 	}
 	if f.Outage != "" && f.Outage != OutageUnavailable && f.Outage != OutageCut {
 		errs = append(errs, fmt.Errorf("outage is %q, %q or nothing, not %q", OutageUnavailable, OutageCut, f.Outage))
@@ -117,14 +126,20 @@ type faultJSON struct {
 	AckDelay  string  `json:"ack_delay,omitempty"`
 	ErrorRate float64 `json:"error_rate,omitempty"`
 	LostRate  float64 `json:"lost_rate,omitempty"`
+	LieRate   float64 `json:"lie_rate,omitempty"`
 	HangRate  float64 `json:"hang_rate,omitempty"`
+	ReadDelay string  `json:"read_delay,omitempty"`
+	Character string  `json:"character,omitempty"`
 	Outage    string  `json:"outage,omitempty"`
 	Only      string  `json:"only,omitempty"`
 }
 
 // MarshalJSON writes what is on.
 func (f Fault) MarshalJSON() ([]byte, error) {
-	wire := faultJSON{ErrorRate: f.ErrorRate, LostRate: f.LostRate, HangRate: f.HangRate, Outage: f.Outage, Only: f.Only}
+	wire := faultJSON{
+		ErrorRate: f.ErrorRate, LostRate: f.LostRate, LieRate: f.LieRate, HangRate: f.HangRate,
+		Character: string(f.Character), Outage: f.Outage, Only: f.Only,
+	}
 	if f.Latency != 0 {
 		wire.Latency = f.Latency.String()
 	}
@@ -133,6 +148,9 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 	}
 	if f.AckDelay != 0 {
 		wire.AckDelay = f.AckDelay.String()
+	}
+	if f.ReadDelay != 0 {
+		wire.ReadDelay = f.ReadDelay.String()
 	}
 	return json.Marshal(wire)
 }

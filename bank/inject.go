@@ -37,7 +37,9 @@ type drawnFault struct {
 	hang   bool
 	delay  time.Duration
 	lose   bool
+	lie    bool
 	ack    time.Duration // between the effect and its answer
+	hide   time.Duration // from the effect until reads show it
 }
 
 // draw decides about one request. Nothing is drawn while no fault is on, so
@@ -49,7 +51,7 @@ func (f *faults) draw(operation bool) drawnFault {
 	if fault == (Fault{}) || (fault.Only == OnlyReads && operation) || (fault.Only == OnlyOperations && !operation) {
 		return drawnFault{}
 	}
-	drawn := drawnFault{outage: fault.Outage, delay: fault.Latency}
+	drawn := drawnFault{outage: fault.Outage, delay: fault.Latency, hide: fault.ReadDelay}
 	if fault.Jitter > 0 {
 		drawn.delay += time.Duration(f.rand.Int64N(int64(fault.Jitter)))
 	}
@@ -58,6 +60,7 @@ func (f *faults) draw(operation bool) drawnFault {
 	}
 	drawn.hang = f.rand.Float64() < fault.HangRate
 	drawn.lose = f.rand.Float64() < fault.LostRate
+	drawn.lie = f.rand.Float64() < fault.LieRate
 	if fault.AckDelay > 0 {
 		drawn.ack = time.Duration(f.rand.Int64N(int64(fault.AckDelay)))
 	}

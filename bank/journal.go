@@ -29,6 +29,8 @@ type Entry struct {
 	Effect bool `json:"effect"`
 	// Replayed: the stored answer of an earlier request with the same key.
 	Replayed bool `json:"replayed,omitempty"`
+	// Lied: it was answered with yes, and nothing was done.
+	Lied bool `json:"lied,omitempty"`
 	// Lost: the answer was cut off after the operation was done.
 	Lost bool `json:"lost,omitempty"`
 	// Reissue: a person's block of the card of a customer who is in order.
@@ -115,9 +117,10 @@ func (j *Journal) finish(seq int, done outcome) {
 	e := &j.entries[seq-1]
 	e.Status, e.Before, e.After = done.status, done.before, done.after
 	e.Effect, e.Replayed, e.Lost = done.changed, done.replayed, done.lost
-	e.DoubleEffect, e.Reissue = done.double, done.reissue
+	e.DoubleEffect, e.Reissue, e.Lied = done.double, done.reissue, done.lied
 	j.tally.Effects += one(e.Effect)
 	j.tally.Replays += one(e.Replayed)
+	j.tally.Lies += one(e.Lied)
 	j.tally.DoubleEffects += one(e.DoubleEffect)
 	j.tally.Reissues += one(e.Reissue)
 }

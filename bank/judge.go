@@ -53,7 +53,7 @@ type verdict struct {
 // when it first came.
 func (w *world) judge(c *customer, cmd command) verdict {
 	match := keyNew
-	if cmd.op.keyed {
+	if cmd.keyed() {
 		match = w.keys.match(cmd, w.now())
 	}
 	if match == keyReplay || match == keyInFlight {
@@ -64,7 +64,9 @@ func (w *world) judge(c *customer, cmd command) verdict {
 		v.wrong = "the key was used with another body"
 	}
 	if cmd.op.keyed && cmd.key != "" {
-		v.secondKey = c.need(cmd.op.name).addKey(cmd.key)
+		n := c.need(cmd.op.name)
+		v.secondKey = n.addKey(cmd.key)
+		w.mostKeys = max(w.mostKeys, len(n.keys))
 	}
 	return v
 }

@@ -12,9 +12,9 @@ const (
 	keyMismatch                 // belongs to another operation or body
 )
 
-// keyStore remembers idempotency keys, per service. Only answers that stand for
-// an effect are kept: after a refusal the key is free again, as a service does
-// that doesn't replay errors. It is guarded by the world's lock.
+// keyStore remembers idempotency keys, per service. Mostly only answers that
+// stand for an effect are kept: after a refusal the key is free again, as a
+// service does that doesn't replay errors. It is guarded by the world's lock.
 type keyStore struct {
 	window time.Duration
 	stored map[keyID]*keyed
@@ -55,10 +55,11 @@ func (s *keyStore) match(cmd command, now time.Time) keyMatch {
 func (s *keyStore) begin(cmd command, now time.Time) (answer, bool) {
 	switch s.match(cmd, now) {
 	case keyReplay:
-		replayed := s.stored[cmd.keyID()].answer
-		replayed.changed, replayed.replayed = false, true
-		return replayed, false
+		return s.stored[cmd.keyID()].replay(), false
 	case keyMismatch:
+		if known := s.stored[cmd.keyID()]; cmd.character == ReplaysAnyBody && known.done {
+			return known.replay(), false
+		}
 		return refuse(422, "key_reused", "this Idempotency-Key was used with another body"), false
 	case keyInFlight:
 		return refuse(409, "key_in_flight", "the first request with this Idempotency-Key is still being worked on"), false
@@ -68,10 +69,16 @@ func (s *keyStore) begin(cmd command, now time.Time) (answer, bool) {
 	return answer{}, true
 }
 
+func (k *keyed) replay() answer {
+	replayed := k.answer
+	replayed.changed, replayed.replayed, replayed.lied = false, true, false
+	return replayed
+}
+
 // finish keeps the answer of a command that begin let through, or frees the key
-// where the answer is a refusal.
+// where the answer is a refusal that the service doesn't replay.
 func (s *keyStore) finish(cmd command, a answer) {
-	if a.status >= 300 {
+	if a.status >= 300 && cmd.character != ReplaysErrors {
 		delete(s.stored, cmd.keyID())
 		return
 	}

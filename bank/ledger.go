@@ -41,7 +41,7 @@ func accountsKind(r *http.Request) func(*Reads) {
 
 // openAccount refuses while the customer has an account that isn't closed.
 func (s *service) openAccount(c *customer, cmd command) answer {
-	if c.hasOpenAccount() {
+	if c.hasOpenAccount() && cmd.character != IgnoresKeys {
 		return refuse(http.StatusConflict, "account_exists", "the customer has an account")
 	}
 	if cmd.value != "EUR" && cmd.value != "GBP" {
@@ -59,11 +59,13 @@ func (s *service) openAccount(c *customer, cmd command) answer {
 // closeAccount honours If-Match, and refuses while the account holds money.
 // Closing what is closed changes nothing.
 func (s *service) closeAccount(c *customer, cmd command) answer {
-	switch {
-	case c.account == nil:
+	if c.account == nil {
 		return refuse(http.StatusNotFound, "no_account", "not known here")
-	case !matches(cmd.ifMatch, c.account.etag()):
-		return refuse(http.StatusPreconditionFailed, "changed", "the account has changed since")
+	}
+	if refusal, outdated := cmd.outdated(c.account.etag()); outdated {
+		return refusal
+	}
+	switch {
 	case c.account.status == statusClosed:
 		return s.unchanged(c)
 	case c.account.cents != 0:

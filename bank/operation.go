@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // operation describes one mutation that a service takes.
@@ -40,19 +41,22 @@ type command struct {
 	key      string
 	hash     string // SHA-256 of the body, in hex
 	ifMatch  string
-	problem  string // why the service can't understand it; "" where it can
+	// character is the service's when the request came.
+	character Character
+	problem   string // why the service can't understand it; "" where it can
 }
 
 // command reads a request. It never fails, because what can't be understood is
 // judged too.
-func (o *operation) command(r *http.Request, body []byte) command {
+func (o *operation) command(r *http.Request, body []byte, character Character) command {
 	sum := sha256.Sum256(body)
 	cmd := command{
-		op:       o,
-		customer: r.PathValue("id"),
-		key:      r.Header.Get("Idempotency-Key"),
-		hash:     hex.EncodeToString(sum[:]),
-		ifMatch:  r.Header.Get("If-Match"),
+		op:        o,
+		customer:  r.PathValue("id"),
+		key:       r.Header.Get("Idempotency-Key"),
+		hash:      hex.EncodeToString(sum[:]),
+		ifMatch:   r.Header.Get("If-Match"),
+		character: character,
 	}
 	fields, err := decodeStrings(body, o.body)
 	if o.who != "" {
@@ -66,7 +70,7 @@ func (o *operation) command(r *http.Request, body []byte) command {
 		cmd.problem = "not the ID of a customer"
 	case o.status != "" && fields["status"] != o.status:
 		cmd.problem = fmt.Sprintf("the status can only be set to %q", o.status)
-	case o.keyed && cmd.key == "":
+	case cmd.keyed() && cmd.key == "":
 		cmd.problem = "an Idempotency-Key is wanted"
 	}
 	return cmd
@@ -107,10 +111,14 @@ func decodeStrings(body []byte, wanted []string) (map[string]string, error) {
 // touch it, so that what was sent is counted and not only what came through.
 func (s *service) operate(o *operation) func(http.ResponseWriter, *http.Request, []byte) {
 	return func(w http.ResponseWriter, r *http.Request, body []byte) {
-		cmd := o.command(r, body)
+		cmd := o.command(r, body, s.faults.get().Character)
 		seq := s.receive(r, cmd)
 		drawn := s.faults.draw(true)
+		if s.answered(cmd) {
+			drawn = drawnFault{outage: drawn.outage} // what is stored is replayed before anything else can fail
+		}
 		if status, stopped := drawn.stop(w, r); stopped {
+			s.keepFailure(cmd, drawn)
 			s.finish(seq, cmd, outcome{answer: answer{status: status}})
 			return
 		}
@@ -123,6 +131,30 @@ func (s *service) operate(o *operation) func(http.ResponseWriter, *http.Request,
 			return
 		}
 		s.send(w, done.answer)
+	}
+}
+
+// answered reports whether a service that replays errors has an answer stored
+// for the key.
+func (s *service) answered(cmd command) bool {
+	if cmd.character != ReplaysErrors || !cmd.keyed() {
+		return false
+	}
+	s.world.mu.RLock()
+	defer s.world.mu.RUnlock()
+	return s.world.keys.match(cmd, s.world.now()) == keyReplay
+}
+
+// keepFailure has a service that replays errors remember the one that a fault
+// has just given.
+func (s *service) keepFailure(cmd command, drawn drawnFault) {
+	if cmd.character != ReplaysErrors || !cmd.keyed() || cmd.problem != "" || drawn.status == 0 || drawn.outage != "" || drawn.hang {
+		return
+	}
+	s.world.mu.Lock()
+	defer s.world.mu.Unlock()
+	if _, ok := s.world.keys.begin(cmd, s.world.now()); ok {
+		s.world.keys.finish(cmd, refuse(drawn.status, "failed", http.StatusText(drawn.status)))
 	}
 }
 
@@ -157,7 +189,8 @@ type outcome struct {
 }
 
 // perform takes the key, waits as the fault wants, and acts. A caller that goes
-// away meanwhile has its key released, and nothing happens.
+// away meanwhile has its key released, and nothing happens, unless the service
+// finishes what it has begun.
 func (s *service) perform(ctx context.Context, cmd command, drawn drawnFault) outcome {
 	if cmd.problem != "" {
 		return outcome{answer: refuse(http.StatusBadRequest, "bad_request", cmd.problem)}
@@ -165,17 +198,34 @@ func (s *service) perform(ctx context.Context, cmd command, drawn drawnFault) ou
 	if a, ok := s.begin(cmd); !ok {
 		return outcome{answer: a}
 	}
+	if cmd.finishes() {
+		ctx = context.WithoutCancel(ctx)
+	}
 	if !drawn.wait(ctx) {
 		s.release(cmd)
 		return outcome{}
 	}
-	return s.apply(cmd)
+	if drawn.lie {
+		return s.lie(cmd)
+	}
+	return s.apply(cmd, drawn.hide)
+}
+
+// lie says that all was done, and does nothing.
+func (s *service) lie(cmd command) outcome {
+	a := answer{status: http.StatusOK, body: []byte(`{"result":"ok"}`), lied: true}
+	s.world.mu.Lock()
+	defer s.world.mu.Unlock()
+	if cmd.keyed() {
+		s.world.keys.finish(cmd, a)
+	}
+	return outcome{answer: a}
 }
 
 // begin takes the key of a command that has one; false means that the answer
 // is known without acting.
 func (s *service) begin(cmd command) (answer, bool) {
-	if !cmd.op.keyed {
+	if !cmd.keyed() {
 		return answer{}, true
 	}
 	s.world.mu.Lock()
@@ -185,7 +235,7 @@ func (s *service) begin(cmd command) (answer, bool) {
 
 // release gives the key back, so that the caller may try again with it.
 func (s *service) release(cmd command) {
-	if !cmd.op.keyed {
+	if !cmd.keyed() {
 		return
 	}
 	s.world.mu.Lock()
@@ -194,21 +244,33 @@ func (s *service) release(cmd command) {
 }
 
 // apply acts and judges the effect in one hold of the lock. The need is looked
-// at before it is settled, because the effect is what ends it.
-func (s *service) apply(cmd command) outcome {
+// at before it is settled, because the effect is what ends it. Reads show the
+// effect after a while.
+func (s *service) apply(cmd command, hide time.Duration) outcome {
 	s.world.mu.Lock()
 	defer s.world.mu.Unlock()
 	c := s.world.customer(cmd.customer)
 	reissue := c.isReissue(cmd.op.name)
 	done := outcome{before: s.truth(c)}
+	was := c
+	if hide > 0 {
+		was = c.copy()
+	}
 	done.answer = cmd.op.apply(c, cmd)
 	if done.changed {
 		done.reissue = reissue
-		done.double = !reissue && c.need(cmd.op.name).addEffect()
+		if !reissue {
+			n := c.need(cmd.op.name)
+			done.double = n.addEffect()
+			s.world.mostEffects = max(s.world.mostEffects, n.effects)
+		}
+		if now := s.world.now(); hide > 0 {
+			c.hide(glimpse{service: s.name, until: now.Add(hide), was: was}, now)
+		}
 		s.world.settle(c)
 	}
 	done.after = s.truth(c)
-	if cmd.op.keyed {
+	if cmd.keyed() {
 		s.world.keys.finish(cmd, done.answer)
 	}
 	return done

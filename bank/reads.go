@@ -27,19 +27,19 @@ func (s *service) one(missing string) reader {
 		if !ok {
 			return refuse(http.StatusNotFound, missing, "not known here")
 		}
-		shown := s.shown(c)
+		shown := s.shown(c, s.world.now())
 		if !s.exists(&shown) {
 			return refuse(http.StatusNotFound, missing, "not known here")
 		}
 		buffer := borrow()
-		return answer{status: http.StatusOK, body: s.shape.encode(*buffer, &shown, s.shape.all), buffer: buffer, etag: s.etag(c)}
+		return answer{status: http.StatusOK, body: s.shape.encode(*buffer, &shown, s.shape.all), buffer: buffer, etag: s.etag(shown.c)}
 	}
 }
 
 // shown is the customer as reads see them now.
-func (s *service) shown(c *customer) record {
-	now := s.world.now()
-	return record{c: c, card: c.shownCard(now), now: now}
+func (s *service) shown(c *customer, now time.Time) record {
+	seen := c.seenBy(s.name, now)
+	return record{c: seen, card: seen.shownCard(now), now: now}
 }
 
 // truth is the customer's real record in this service, also where reads don't
@@ -52,12 +52,15 @@ func (s *service) truth(c *customer) json.RawMessage {
 	return s.shape.encode(nil, &real, s.shape.all)
 }
 
-// etag is the record's version; only the ledger has one.
+// etag is the record's version; only the ledger and billing have one.
 func (s *service) etag(c *customer) string {
-	if s.name != ledgerName || c.account == nil {
-		return ""
+	switch {
+	case s.name == ledgerName && c.account != nil:
+		return c.account.etag()
+	case s.name == billingName && c.plan != nil:
+		return c.plan.etag()
 	}
-	return c.account.etag()
+	return ""
 }
 
 // many serves up to 100 records, in the order asked for; who isn't known is
@@ -75,9 +78,10 @@ func (s *service) many(items string, ids func(*http.Request, []byte) ([]string, 
 		b := append(append(append(*buffer, `{"`...), items...), `":[`...)
 		s.world.mu.RLock()
 		defer s.world.mu.RUnlock()
+		now := s.world.now()
 		for _, id := range wanted {
 			if c, ok := s.world.byID[id]; ok {
-				shown := s.shown(c)
+				shown := s.shown(c, now)
 				b = s.item(b, &shown, s.shape.all)
 			}
 		}
@@ -188,10 +192,9 @@ func (s *service) fill(b []byte, p page) ([]byte, string) {
 	s.world.mu.RLock()
 	defer s.world.mu.RUnlock()
 	now := s.world.now()
-	r := record{now: now}
 	count, last := 0, ""
 	for _, c := range s.world.order[s.world.after(p.after):] {
-		r.c, r.card = c, c.shownCard(now)
+		r := s.shown(c, now)
 		if !s.exists(&r) || !changedSince(c, p.since) {
 			continue
 		}

@@ -117,6 +117,7 @@ type answer struct {
 	buffer   *[]byte // where body belongs once it is sent; nil where it is kept
 	changed  bool    // an operation took effect
 	replayed bool    // a stored answer
+	lied     bool    // yes, and nothing was done
 }
 
 // refuse is an answer that says what is wrong, in the form that all services

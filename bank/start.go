@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"time"
 )
@@ -69,13 +68,13 @@ func (b *Bank) startLocked() error {
 
 // listen serves one handler on a port of its own.
 func (b *Bank) listen(name string, handler http.Handler) error {
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	socket, err := b.options.Listen(name)
 	if err != nil {
 		return fmt.Errorf("listen for %s: %w", name, err)
 	}
 	l := &listener{name: name, url: "http://" + socket.Addr().String(), done: make(chan struct{})}
 	l.server = &http.Server{
-		Handler:           handler,
+		Handler:           b.options.Around(name, handler),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,

@@ -40,6 +40,8 @@ type world struct {
 	keys  *keyStore
 	open  map[Operation]int // needs outstanding
 
+	mostEffects, mostKeys int // of any one need
+
 	now            func() time.Time
 	cardDelay      time.Duration
 	cardActivation time.Duration
@@ -60,6 +62,8 @@ type customer struct {
 	needs    map[Operation]*need
 	touched  time.Time // when a mutation or a drift last came
 	inFlight int       // mutations received and not yet answered
+
+	glimpses []glimpse // what reads show instead; the oldest first
 
 	coherent bool        // when last settled
 	turned   []time.Time // when that changed, the oldest first

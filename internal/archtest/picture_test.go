@@ -54,7 +54,7 @@ var picture = []row{
 	{"dashboard", list(". conditions states rules lifecycle store desk"), ordinary, "shows what the store holds and acts through the desk alone"},
 
 	{"check", list(". conditions states rules"), ordinary, "proves things about the machine without running it"},
-	{"rehearsal", list(". conditions states rules reconciler store connectors"), ordinary, "runs the machine against recorded services"},
+	{"rehearsal", list(". bank config connectors connectors/http connectors/sql queue reconciler store"), ordinary, "runs the real engine against services that go wrong: so it puts one together, as cmd does"},
 	{"config", list(". conditions states rules connectors"), ordinary, "turns documents into the machine; wires no store and no queue"},
 	{"bank", list("."), ordinary, "services of somebody else: must not know how amend works"},
 
@@ -67,7 +67,7 @@ var picture = []row{
 	{"internal/testproc", nil, helper, "runs a program as long as a test process"},
 	{"internal/testpg", list("internal/testproc"), helper, "a PostgreSQL database for a test"},
 	{"internal/testproxy", nil, helper, "a network that goes wrong between a test and PostgreSQL"},
-	{"internal/faults", list("bank cmd escalation/slacktest internal/testpg internal/testproxy"), helper, "tests of amend as a process among processes: they need the program as it is started"},
+	{"internal/faults", list("bank cmd escalation/slacktest internal/crash internal/testpg internal/testproxy"), helper, "tests of amend as a process among processes: they need the program as it is started"},
 	{"internal/testbrowser", list("internal/testproc"), helper, "a browser tab for a test"},
 }
 

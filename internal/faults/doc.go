@@ -2,8 +2,8 @@
 // as anybody starts them, are killed, stopped and cut off from their database,
 // while a bank outside of them keeps its own ledger of what it was asked to do.
 //
-// Its tests are the faults T01, T03, T23, T24, T32, T33 and T35, and they know
-// amend by its command line, its configuration and the tables of its store alone.
-// A normal run takes each fault a few times; AMEND_SOAK=1 takes it as often as
-// the goal figures ask for (make soak).
+// Its tests are the faults T01 to T04, T07 to T10, T22 to T24, T32, T33 and T35,
+// and they know amend by its command line, its configuration, the tables of its
+// store and its crash points alone. A normal run takes each fault a few times;
+// AMEND_SOAK=1 takes it as often as the goal figures ask for (make soak).
 package faults

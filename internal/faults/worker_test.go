@@ -37,16 +37,32 @@ func (w *world) start() *worker {
 // configuration.
 func (w *world) startOn(store, config string) *worker {
 	w.Helper()
+	self, err := os.Executable()
+	require.NoError(w, err)
+	return w.launch(launch{program: self, store: store, config: config})
+}
+
+// launch says how a worker is started.
+type launch struct {
+	program string // this test binary, as it is or built in another way
+	store   string // store.url
+	config  string // the folder of the configuration
+	env     string // one more variable; "" for none
+}
+
+func (w *world) launch(l launch) *worker {
+	w.Helper()
 	p := &worker{w: w, name: fmt.Sprintf("worker-%d", len(w.workers)+1), done: make(chan struct{})}
 	p.log = filepath.Join(w.home, p.name+".log")
 	log, err := os.Create(p.log)
 	require.NoError(w, err)
 	defer log.Close()
-	self, err := os.Executable()
-	require.NoError(w, err)
-	p.cmd = exec.Command(self, "run", "--config", config, "--allow-loopback")
+	p.cmd = exec.Command(l.program, "run", "--config", l.config, "--allow-loopback")
 	p.cmd.Dir = w.home
-	p.cmd.Env = append(append(os.Environ(), workerVariable+"=1", "AMEND_STORE="+store), w.env...)
+	p.cmd.Env = append(append(os.Environ(), workerVariable+"=1", "AMEND_STORE="+l.store), w.env...)
+	if l.env != "" {
+		p.cmd.Env = append(p.cmd.Env, l.env)
+	}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.alive, err = p.cmd.StdinPipe()
 	require.NoError(w, err)

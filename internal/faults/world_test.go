@@ -17,6 +17,7 @@ import (
 
 	"amend/bank"
 	"amend/escalation/slacktest"
+	"amend/internal/testpg"
 )
 
 const (
@@ -36,16 +37,26 @@ type world struct {
 	config  string   // the folder of the configuration
 	home    string   // where workers run, and what they say
 	env     []string // what workers are started with
+	unable  []string // why people may have what a rule leads out of
 	db      *sql.DB  // the store, past amend
 	workers []*worker
 }
 
+// stores are the two kinds of store, each made anew for a test.
+var stores = map[string]func(*testing.T) string{
+	"SQLite":   file,
+	"Postgres": func(t *testing.T) string { return testpg.New(t) },
+}
+
 // options say what differs from world to world.
 type options struct {
-	store     string     // store.url
-	direct    string     // the same past what stands before it; default store
-	customers int        // default 600
-	faults    bank.Fault // of all services that take operations
+	store     string              // store.url
+	direct    string              // the same past what stands before it; default store
+	customers int                 // default 600
+	faults    bank.Fault          // of all services that take operations
+	keyWindow time.Duration       // for which they keep keys; default 24 h
+	contract  func(string) string // what bank.yaml says of those services; default what it says
+	unable    []string            // why people may have what a rule leads out of; default nobody may
 }
 
 // setup starts everything but workers.
@@ -57,20 +68,21 @@ func setup(t *testing.T, o options) *world {
 	if o.direct == "" {
 		o.direct = o.store
 	}
-	w := &world{T: t, store: o.store, config: t.TempDir(), home: t.TempDir()}
+	if o.contract == nil {
+		o.contract = func(text string) string { return text }
+	}
+	w := &world{T: t, store: o.store, config: t.TempDir(), home: t.TempDir(), unable: o.unable}
 	t.Cleanup(w.end)
 	var err error
-	w.bank, err = bank.New(bank.Options{Customers: o.customers, Seed: 1, CardDelay: 50 * time.Millisecond})
+	w.bank, err = bank.New(bank.Options{Customers: o.customers, Seed: 1, CardDelay: 50 * time.Millisecond, KeyWindow: o.keyWindow})
 	require.NoError(t, err)
 	require.NoError(t, w.bank.Start())
 	t.Cleanup(func() { assert.NoError(t, w.bank.Close()) })
-	for _, service := range []string{"ledger", "cards", "billing"} {
-		require.NoError(t, w.bank.Fault(service, o.faults))
-	}
+	w.fault(o.faults)
 	w.slack, err = slacktest.Start(slacktest.Options{Channels: []string{"account-repairs", "compliance"}})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, w.slack.Close()) })
-	w.configure(w.config, func(text string) string { return text })
+	w.configure(w.config, o.contract)
 	w.env = []string{"SETTLE=50ms", "CARD_WITHIN=1s"}
 	for name, value := range w.bank.Env() {
 		w.env = append(w.env, name+"="+value)
@@ -82,10 +94,21 @@ func setup(t *testing.T, o options) *world {
 	return w
 }
 
+// fault switches what goes wrong with the services that take operations.
+func (w *world) fault(f bank.Fault) {
+	w.Helper()
+	for _, service := range []string{"ledger", "cards", "billing"} {
+		require.NoError(w, w.bank.Fault(service, f))
+	}
+}
+
+// readOnly ends the source of a store in a file that is only read.
+const readOnly = "&_pragma=query_only(1)"
+
 // driver says how a store is read past amend.
 func driver(store string) (name, source string) {
 	if path, isFile := strings.CutPrefix(store, "sqlite:"); isFile {
-		return "sqlite", "file:" + path + "?mode=rw&_pragma=busy_timeout(10000)&_pragma=query_only(1)"
+		return "sqlite", "file:" + path + "?mode=rw&_pragma=busy_timeout(10000)" + readOnly
 	}
 	return "pgx", store
 }
