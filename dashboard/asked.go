@@ -160,6 +160,7 @@ func (p *progress) end(words, say string) { p.Words, p.Say, p.Ended, p.Kind = wo
 // followRepair finds the repair that a request began: the first of its rule
 // after it was asked, in the customer's newest case.
 func (s *Server) followRepair(ctx context.Context, p *progress, q store.Request) error {
+	p.Stage = healing
 	c, any, err := s.options.Desk.Store.LastCase(ctx, q.Customer)
 	if err != nil || !any {
 		return err

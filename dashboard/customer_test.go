@@ -114,13 +114,12 @@ func TestCustomer(t *testing.T) {
 		require.Less(t, strings.Index(table, "balance"), strings.Index(table, "email"))
 	})
 
-	t.Run("ApprovalIsNotOffered", func(t *testing.T) {
+	t.Run("WhatNeedsAgreementIsProposed", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		w.said.say("cus_000123", values("rejected", "a@example.com", "DE", nil), values("open", 0), nil, nil)
 		page := w.member().get(ada).body
-		require.Contains(t, part(t, page, "acts", "side"), "Not possible now close-account: It needs the agreement of 2 people")
-		require.NotContains(t, page, "/rules/close-account")
+		require.Contains(t, part(t, page, "acts", "side"), "You only propose it: 2 people must agree before it is taken, and you don't count. Propose close-account…")
 		require.Contains(t, part(t, page, "verdict", "acts"), "The next scan opens a case.")
 	})
 

@@ -84,7 +84,7 @@ func TestServe(t *testing.T) {
 
 // place fills a route's pattern in.
 func place(pattern string) string {
-	return strings.NewReplacer("{$}", "", "{id}", "cus_000123", "{rule}", "reissue-card", "{request}", "ask_x", "{file}", "app.css").Replace(pattern)
+	return strings.NewReplacer("{$}", "", "{id}", "cus_000123", "{rule}", "reissue-card", "{request}", "ask_x", "{repair}", "rep_x", "{word}", "agree", "{file}", "app.css").Replace(pattern)
 }
 
 func TestRoutes(t *testing.T) {

@@ -80,6 +80,9 @@ func repairWords(status string) (words, kind string) {
 func (s *Server) step(k store.Step) step {
 	st := step{Name: k.Service + "." + k.Operation, Sent: plural(k.Sent, "time", "times"), Key: shortKey(k.Key), Detail: k.Detail, Proved: s.clock().at(k.ProvedAt)}
 	st.Outcome = outcomeWords(k)
+	if k.AnsweredBy != "" {
+		st.Proved = nil // by no reading
+	}
 	if k.Status != 0 && !strings.Contains(k.Detail, strconv.Itoa(k.Status)) {
 		st.Outcome += fmt.Sprintf(" (HTTP %d)", k.Status)
 	}
@@ -88,6 +91,10 @@ func (s *Server) step(k store.Step) step {
 
 func outcomeWords(k store.Step) string {
 	switch {
+	case k.AnsweredBy != "" && k.Outcome == amend.Done:
+		return "happened, as " + k.AnsweredBy + " says"
+	case k.AnsweredBy != "":
+		return "did not happen, as " + k.AnsweredBy + " says"
 	case k.OutcomeAt.IsZero():
 		return "no answer yet"
 	case k.Outcome == amend.Done:

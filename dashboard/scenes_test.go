@@ -90,6 +90,28 @@ func customerScenes() []scene {
 			w.said.say("cus_000123", values("rejected", "ada@example.com", "DE", nil), values("open", 0), nil, nil)
 			return "/customers/cus_000123"
 		}},
+		{name: "customer-asked", set: func(w *world) string {
+			w.rejected("cus_000123")
+			w.proposes("cus_000123", "amend")
+			w.clock.forward(20 * time.Minute)
+			return "/customers/cus_000123"
+		}},
+		{name: "customer-asked-half", set: func(w *world) string {
+			w.rejected("cus_000123")
+			r := w.proposes("cus_000123", "amend")
+			w.clock.forward(20 * time.Minute)
+			w.agrees(r, "ada")
+			return "/customers/cus_000123"
+		}},
+		{name: "customer-asked-own", set: func(w *world) string {
+			w.rejected("cus_000123")
+			w.proposes("cus_000123", "kim")
+			return "/customers/cus_000123"
+		}},
+		{name: "customer-unsettled", set: func(w *world) string {
+			w.unsettled("cus_000123")
+			return "/customers/cus_000123"
+		}},
 		{name: "customer-rejected-with-money", set: func(w *world) string {
 			w.said.say("cus_000123", values("rejected", "ada@example.com", "DE", nil), values("frozen", 99), nil, nil)
 			w.sight("cus_000123", "rejected_with_money", 72*time.Hour)
@@ -130,6 +152,25 @@ func actScenes() []scene {
 		{name: "confirm-not-now", status: http.StatusConflict, set: func(w *world) string {
 			w.inOrder("cus_000123")
 			return "/customers/cus_000123/rules/open-ledger"
+		}},
+		{name: "agree", set: func(w *world) string {
+			w.rejected("cus_000123")
+			r := w.proposes("cus_000123", "amend")
+			w.agrees(r, "ada")
+			return wordPath("cus_000123", r.ID, agree)
+		}},
+		{name: "agree-own", status: http.StatusConflict, set: func(w *world) string {
+			w.rejected("cus_000123")
+			return wordPath("cus_000123", w.proposes("cus_000123", "kim").ID, agree)
+		}},
+		{name: "agreed", set: func(w *world) string {
+			w.rejected("cus_000123")
+			r := w.proposes("cus_000123", "amend")
+			w.agrees(r, "ada")
+			return "/customers/cus_000123?asked=" + w.agrees(r, "kim")
+		}},
+		{name: "did-not", set: func(w *world) string {
+			return wordPath("cus_000123", w.unsettled("cus_000123").ID, didNot)
 		}},
 		{name: "asked-requested", set: func(w *world) string { _, path := lost(w); return path }},
 		{name: "asked-healing", set: func(w *world) string {

@@ -125,10 +125,12 @@ func TestStart(t *testing.T) {
 		w.said.say("cus_000123", values("rejected", "ada@example.com", "DE", nil), values("open", 0), nil, nil)
 		kim := w.member()
 		const close = ada + "/rules/close-account"
+		require.Contains(t, kim.get(close).body, "Propose close-account?")
+		w.proposes("cus_000123", "amend")
 		require.Equal(t, http.StatusConflict, kim.get(close).status)
 		got := kim.post(close, url.Values{"request": {w.store.NewID("ask")}, "fingerprint": {"x"}, "reason": {"please"}})
 		require.Equal(t, http.StatusConflict, got.status)
-		require.Contains(t, got.body, "agreement of 2 people")
+		require.Contains(t, got.body, "it is proposed already")
 		require.Empty(t, w.wishes("cus_000123"))
 	})
 

@@ -149,8 +149,9 @@ type wordPage struct {
 	Effect      string // what comes of it
 	Asking      *asking
 	Wondering   *wondering
-	Request     string // makes a form that is sent twice one word
-	Fingerprint string // of what this page shows
+	Again       []rules.Preview // what is sent then
+	Request     string          // makes a form that is sent twice one word
+	Fingerprint string          // of what this page shows
 	Reason      string
 	Problem     string // what is wrong with the reason
 }
@@ -212,7 +213,7 @@ func (s *Server) about(p *wordPage, sheet *desk.Sheet, repair, word string) erro
 		}
 		p.Fingerprint, p.Effect = sheet.Question.Fingerprint, "It counts as done by your word. Nothing is sent; amend reads again and decides."
 		if word == didNot {
-			p.Effect = ifNot(p.Wondering)
+			p.Effect, p.Again = ifNot(p.Wondering), p.Wondering.Again
 		}
 	}
 	return nil

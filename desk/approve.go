@@ -127,18 +127,18 @@ func (d *Desk) moved(ctx context.Context, repair store.Repair) (why string, err 
 	case rule == nil || rule.Version != repair.RuleVersion:
 		return fmt.Sprintf("the rule %s has changed since it was proposed", repair.Rule), nil
 	}
-	plan, err := rule.Plan(look.Scope, d.Schema)
-	if err != nil || rules.Fingerprint(look, rule, plan) == asked.Fingerprint {
-		if err != nil {
-			return "what would be sent can no longer be computed", nil
+	plan, unplanned := rule.Plan(look.Scope, d.Schema)
+	switch {
+	case unplanned != nil:
+		why = "what would be sent can no longer be computed"
+	case rules.Fingerprint(look, rule, plan) != asked.Fingerprint:
+		var basis rules.Basis
+		if err := json.Unmarshal(asked.Basis, &basis); err != nil {
+			return "", fmt.Errorf("read what %s rests on: %w", repair.ID, err)
 		}
-		return "", nil
+		why = "changed since it was proposed: " + strings.Join(basis.Changed(look, rule, plan), ", ")
 	}
-	var basis rules.Basis
-	if err := json.Unmarshal(asked.Basis, &basis); err != nil {
-		return "", fmt.Errorf("read what %s rests on: %w", repair.ID, err)
-	}
-	return "changed since it was proposed: " + strings.Join(basis.Changed(look, rule, plan), ", "), nil
+	return why, nil
 }
 
 // wake has a customer worked on, where this process works at all.

@@ -243,6 +243,7 @@ func testI17WhatChangesVoids(t *testing.T, o options) {
 		customer := all[0]
 		a := w.propose(customer)
 		w.agrees(a, "ada")
+		w.clock.pass(time.Hour)
 		w.changes(customer)
 		err := w.says(a, "bo", true)
 		require.Equal(t, amend.Conflict, amend.CodeOf(err))
@@ -253,6 +254,7 @@ func testI17WhatChangesVoids(t *testing.T, o options) {
 		require.ErrorContains(t, w.says(a, "bo", true), "no longer stands")
 		anew := w.agreement(customer)
 		require.NotEqual(t, a.Repair, anew.Repair)
+		require.Equal(t, w.lastCase(customer).Next, w.incident(w.lastCase(customer)).Next, "people are told until when")
 		w.agrees(anew, "bo")
 		require.Len(t, w.sendings(customer, bank.LedgerClose), 1, "the person's own")
 		require.NoError(t, w.says(anew, "ada", true), "what ada said was about something else")

@@ -83,7 +83,7 @@ func (u *Update) Escalate(i Incident) (Incident, error) {
 // escalateAgain brings an open incident up to date. One that is about a rule
 // stands for many cases and keeps the words that it began with.
 func (u *Update) escalateAgain(found, i Incident) (Incident, error) {
-	if i.CaseID == "" || found.Why == i.Why && found.State == i.State && found.Rule == i.Rule {
+	if i.CaseID == "" || found.Why == i.Why && found.Next == i.Next && found.State == i.State && found.Rule == i.Rule {
 		return found, nil
 	}
 	i.ID, i.Status, i.OpenedAt, i.Channel, i.Message = found.ID, found.Status, found.OpenedAt, found.Channel, found.Message

@@ -205,8 +205,10 @@ func (s *Store) SteerScan(ctx context.Context, id, act, by string) error {
 func (s *Store) StatesSince(ctx context.Context, since time.Time) ([]map[string]int, error) {
 	scan := func(r row) (counts map[string]int, err error) {
 		var text string
-		err = r.Scan(&text)
-		return counts, errors.Join(err, json.Unmarshal([]byte(text), &counts))
+		if err = r.Scan(&text); err == nil {
+			err = json.Unmarshal([]byte(text), &counts)
+		}
+		return counts, err
 	}
 	return query(ctx, s, scan, `select states from scans where kind = 'full' and status = 'done' and started_at > $1 order by started_at`, micros(since))
 }
