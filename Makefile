@@ -33,7 +33,9 @@ check: deps lint $(GOTESTSUM) ## Everything that CI asks: lint, docs up to date,
 	@go generate ./...
 	@diff -ru .tools/docs docs || { echo "error: generated docs were out of date; make generate has mended them, commit the result" >&2; exit 1; }
 	@echo "== tests with -race"
-	@CGO_ENABLED=1 $(GOTESTSUM) --format $(TEST_FORMAT) -- -race -count=1 -timeout=10m $$(go list ./... | grep -v /internal/faults)
+	@CGO_ENABLED=1 $(GOTESTSUM) --format $(TEST_FORMAT) -- -race -count=1 -timeout=10m $$(go list ./... | grep -v -e /internal/faults -e /rehearsal)
+	@echo "== rehearsals, as many as there is time for"
+	@$(GOTESTSUM) --format $(TEST_FORMAT) -- -count=1 -timeout=10m ./rehearsal
 	@echo "== kills and outages, by themselves: they measure how long recovery takes"
 	@CGO_ENABLED=1 $(GOTESTSUM) --format $(TEST_FORMAT) -- -race -count=1 -timeout=10m ./internal/faults
 
@@ -64,8 +66,9 @@ bench: ## The benchmarks, with allocations
 	go test -run='^$$' -bench=. -benchmem ./...
 
 .PHONY: soak
-soak: ## Kill workers and databases for an hour, as often as the goal figures ask
-	AMEND_SOAK=1 go test ./internal/faults -count=1 -timeout=90m -v
+soak: ## Rehearse 10,000 seeds, notice every mutant, kill workers and databases: for hours
+	AMEND_SOAK=1 go test ./rehearsal -count=1 -timeout=300m -v
+	AMEND_SOAK=1 go test ./internal/faults -count=1 -timeout=180m -v
 
 .PHONY: build
 build: ## The program, as bin/amend

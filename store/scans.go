@@ -217,10 +217,16 @@ func (s *Store) StatesSince(ctx context.Context, since time.Time) ([]map[string]
 const clockJump = time.Minute
 
 // PutBack has looked at again, and told again, whatever waits since a time that
-// lies ahead: the clock was put back, and the wait would be as much longer.
+// lies ahead: the clock was put back, and the wait would be as much longer. What
+// ended then has ended now, so that what people do next comes after it.
 func (s *Store) PutBack(ctx context.Context) error {
 	return s.write(ctx, func(tx *tx) error {
 		now, ahead := micros(s.now()), micros(s.now().Add(clockJump))
+		for _, table := range []string{"repairs", "pauses"} {
+			if err := tx.Later(`update `+table+` set ended_at = $1 where ended_at > $2`, now, ahead); err != nil {
+				return fmt.Errorf("end what ended by another clock: %w", err)
+			}
+		}
 		if err := tx.Later(`update cases set wake_at = $1 where ended_at = 0 and updated_at > $2 and wake_at > $1`, now, ahead); err != nil {
 			return fmt.Errorf("wake whoever waits by another clock: %w", err)
 		}

@@ -1,0 +1,83 @@
+package rehearsal
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"amend/bank"
+	"amend/store"
+)
+
+// begin has an event happen.
+func (r *run) begin(e Event) error {
+	r.line("event: %s", strings.TrimSpace(e.String()))
+	switch e.Kind {
+	case Crash:
+		r.doomed = append(r.doomed, doom{e, e.N})
+		return nil
+	case Restart:
+		return r.restart(e)
+	case Break:
+		if err := r.bank.Fault(e.Service, e.Fault); err != nil {
+			return err
+		}
+		r.after(e.For, func() error { return r.bank.Fault(e.Service, bank.Fault{}) })
+	case Oddity:
+		r.odd.set(e.Service, e.Odd)
+		r.after(e.For, func() error { r.odd.set(e.Service, ""); return nil })
+	case Jump:
+		r.clock.jump(e.By)
+		r.checker.jumped = true
+	case Pause:
+		if err := r.pause(e); err != nil {
+			return err
+		}
+	case Human:
+		r.human(e)
+	case Drift:
+		r.drift(e)
+	case Ask:
+		if err := r.ask(e); err != nil {
+			return err
+		}
+	}
+	r.trace.Moved[e.Kind]++
+	return nil
+}
+
+// pause has a person stop repairs, and resume them later.
+func (r *run) pause(e Event) error {
+	key := e.Scope + " " + e.Target
+	p, err := r.people.Pause(context.Background(), store.Pause{Scope: e.Scope, Target: e.Target, Why: "a rehearsal", By: "kim"})
+	if err != nil {
+		return fmt.Errorf("pause: %w", err)
+	}
+	r.pauses[key] = pausing{e.Scope, e.Target, p.Until}
+	r.after(e.For, func() error {
+		if _, on := r.pauses[key]; !on {
+			return nil
+		}
+		delete(r.pauses, key)
+		return r.people.Resume(context.Background(), e.Scope, e.Target, "kim")
+	})
+	return nil
+}
+
+// ask has a person ask for a look.
+func (r *run) ask(e Event) error {
+	all := r.customers()
+	_, err := r.people.AskLooks(context.Background(), []string{all[e.N%len(all)]}, "kim")
+	return err
+}
+
+// drift lets the bank drift for a while.
+func (r *run) drift(e Event) {
+	ctx, cancel := context.WithTimeout(context.Background(), e.For)
+	go func() {
+		defer cancel()
+		if err := r.bank.Drift(ctx, bank.DriftOptions{PerSecond: e.Rate}); err != nil {
+			r.broken(SetupFailed, "drift: %s", err)
+		}
+	}()
+}
