@@ -57,6 +57,9 @@ func (s *Server) standstills(ctx context.Context) ([]standstill, error) {
 		switch p.Scope {
 		case store.PauseRule:
 			one.What = "The rule " + p.Target + " is paused"
+			if p.Brake != "" {
+				one.What = "The rule " + p.Target + " was stopped"
+			}
 		case store.PauseService:
 			one.What = "Repairs through " + p.Target + " are paused"
 		case store.PauseCustomer:

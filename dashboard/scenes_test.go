@@ -37,6 +37,15 @@ func frameScenes() []scene {
 		}},
 		{name: "home-well", set: func(w *world) string { w.scanned(12*time.Minute, 41208); return "/" }},
 		{name: "home-busy", set: func(w *world) string { w.busy(); return "/" }},
+		{name: "home-stopped-rule", set: func(w *world) string {
+			w.busy()
+			_, err := w.store.Pause(w.t.Context(), store.Pause{Scope: store.PauseRule, Target: "order-card", By: store.Amend, Brake: store.BrakeShare,
+				Why: "274 customers are in the states of order-card at once, more than 20: something else may be wrong"})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			return "/"
+		}},
 		{name: "home-not-an-id", status: http.StatusBadRequest, set: func(w *world) string { w.busy(); return "/lookup?id=4711+or+so" }},
 		{name: "cases", set: func(w *world) string { w.busy(); return "/cases" }},
 		{name: "cases-escalated", set: func(w *world) string { w.busy(); return "/cases?status=escalated" }},

@@ -99,6 +99,15 @@ func number(t *testing.T, name string) (n uint64, some bool) {
 	return n, true
 }
 
+// TestSeedsThatFoundSomething plays again what has shown a fault of the engine
+// once.
+func TestSeedsThatFoundSomething(t *testing.T) {
+	t.Parallel()
+	for _, seed := range []uint64{50, 179, 1005, 1022, 4100} {
+		playSeed(t, rehearsal.NewPlan(seed))
+	}
+}
+
 // more reports whether another seed is to be played.
 func more(seeds int, began time.Time) bool {
 	if os.Getenv("AMEND_SOAK") != "" {
