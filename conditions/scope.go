@@ -16,6 +16,8 @@ type Scope struct {
 	env  *Environment
 	view *amend.View
 	now  time.Time
+	null amend.Value // every field of an absent record; nobody writes to it
+	odd  bool        // a compiled condition met what it leaves to cel-go
 }
 
 // Scope makes the scope of a view. Ages count back from now.
@@ -58,6 +60,31 @@ func (s *Scope) ResolveName(name string) (any, bool) {
 		return types.Duration{Duration: s.now.Sub(record.ReadAt)}, true
 	}
 	return toCEL(record.Value(at.field)), true
+}
+
+// record is what the view holds of a service.
+func (s *Scope) record(service int) *amend.Record {
+	if service < len(s.view.Records) {
+		return &s.view.Records[service]
+	}
+	s.odd = true
+	return &amend.Record{}
+}
+
+// field is one field of a record that was seen. A record that isn't as
+// declared, which no connector gives, and a long text are odd: they are left to
+// cel-go and its limits.
+func (s *Scope) field(r *amend.Record, at slot) *amend.Value {
+	if r.Presence != amend.Present {
+		return &s.null
+	}
+	if at.field < len(r.Values) {
+		if v := &r.Values[at.field]; (v.Type() == at.typ || v.IsNull()) && len(v.Text()) <= longest {
+			return v
+		}
+	}
+	s.odd = true
+	return &s.null
 }
 
 // toCEL is a value as CEL knows it.
