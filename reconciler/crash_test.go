@@ -138,6 +138,34 @@ func testI11StaleHolderWritesNothing(t *testing.T, o options) {
 	require.Len(t, w.sendings(customer, bank.CardsBlock), 1)
 }
 
+// TestI11WhileTheNextHolderWorks: the same, while the case is still open.
+func TestI11WhileTheNextHolderWorks(t *testing.T) { onEach(t, testI11WhileTheNextHolderWorks) }
+
+func testI11WhileTheNextHolderWorks(t *testing.T, o options) {
+	t.Parallel()
+	var w *world
+	var next store.Lease
+	customer := ""
+	slow := func(_ context.Context, _ connectors.Request, _ func() connectors.Answer) connectors.Answer {
+		w.clock.pass(2 * time.Minute)
+		var claimed bool
+		var err error
+		next, claimed, err = w.store.Claim(t.Context(), customer, time.Minute)
+		assert.NoError(t, err)
+		assert.True(t, claimed)
+		return connectors.Answer{Outcome: amend.Refused, Detail: "from the grave"}
+	}
+	w = setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{"cards": sending(slow)}})
+	w.scan()
+	customer = w.planted("rejected_with_card")
+	w.heal(customer)
+	require.Positive(t, next.Fence)
+	require.Equal(t, amend.Unsettled, w.step(customer).Outcome)
+	c := w.lastCase(customer)
+	require.Equal(t, next.Case.Version, c.Version)
+	require.True(t, c.Held(w.clock.Now()), "the next holder's lease is as it was")
+}
+
 // TestTwoEnginesOneCustomer: whoever comes second leaves it to the first.
 func TestTwoEnginesOneCustomer(t *testing.T) { onEach(t, testTwoEnginesOneCustomer) }
 

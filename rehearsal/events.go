@@ -59,7 +59,7 @@ func (r *run) pause(e Event) error {
 			return nil
 		}
 		delete(r.pauses, key)
-		return r.people.Resume(context.Background(), e.Scope, e.Target, "kim")
+		return r.resume(e.Scope, e.Target)
 	})
 	return nil
 }

@@ -14,74 +14,58 @@ import (
 
 // mutant is one way in which the engine could be wrong.
 type mutant struct {
-	file     string // from the module's root
-	old, new string
+	file  string   // from the module's root
+	edits []string // what stands there and what instead, in turn
+	// by are the tests that notice it where a rehearsal can't: the package and
+	// their names.
+	by [2]string
 }
 
-// mutants are mistakes that must not go unnoticed: each breaks one promise. What
-// must never be repeated is not among them: only people may begin that, and
-// nobody starts a rule here; internal/faults has it.
+// mutants are mistakes that must not go unnoticed: each breaks one promise.
 var mutants = map[string]mutant{
-	"FreshKeyPerAttempt": {"reconciler/act.go", `	if !known {
-		planned := h.plan.Steps[number]
-		index, _ := h.Schema.Service(planned.Service)
-		key := h.Store.Key(h.repair.ID, number)`, `	if true {
-		planned := h.plan.Steps[number]
-		index, _ := h.Schema.Service(planned.Service)
-		key := h.Store.Key(fmt.Sprint(h.repair.ID, h.Now()), number)`},
-	"NoIntent": {"store/repairs.go", `func (u *Update) Intent(p Step) error {
-`, `func (u *Update) Intent(p Step) error {
-	if p.Repair != "" {
-		return u.auditSent(p)
-	}
-`},
-	"NoAudit": {"store/repairs.go", `	return u.auditSent(p)
-}`, `	return nil
-}`},
-	"NoLease": {"store/update.go", `where customer = $1 and ended_at = 0 and lease_until <= $2 returning`, `where customer = $1 and ended_at = 0 and (lease_until <= $2 or 1 = 1) returning`},
-	"NoFence": {"store/update.go", `where id = $1 and fence = $2 and ended_at = 0` + "`+s.locked(), lease.CaseID, lease.Fence))\n		if errors.Is(err, sql.ErrNoRows) || err == nil && s.now().After(c.leaseTo) {",
-		`where id = $1 and (fence = $2 or 1 = 1) and ended_at = 0` + "`+s.locked(), lease.CaseID, lease.Fence))\n		if errors.Is(err, sql.ErrNoRows) {"},
-	"FailingReadAsAbsent": {"connectors/http/rules.go", `	mute := muteStatus(a)
-`, `	if a.status == http.StatusServiceUnavailable {
-		return amend.Absent, nil
-	}
-	mute := muteStatus(a)
-`},
-	"VerifySkipped": {"reconciler/settle.go", `	shown := planned.Proved(h.look.View, h.Schema)
-	switch {
-`, `	shown := planned.Proved(h.look.View, h.Schema)
-	switch {
-	case step.Sent > 0:
-		return conditions.True
-`},
-	"ReadFromCache": {"reconciler/engine.go", `func (e *Engine) Look(ctx context.Context, customer string) states.Look {
-	view := connectors.Read(ctx, e.Connectors, customer, e.Now)
-`, `var views sync.Map
-
-func (e *Engine) Look(ctx context.Context, customer string) states.Look {
-	view := connectors.Read(ctx, e.Connectors, customer, e.Now)
-	if old, known := views.Load(customer); known && e.Now().Sub(old.(amend.View).Records[0].ReadAt) < 5*time.Second {
+	"FreshKeyPerAttempt": {file: "reconciler/act.go", edits: []string{
+		"	if !known {\n", "	if true {\n",
+		"key := h.Store.Key(h.repair.ID, number)", "key := h.Store.Key(fmt.Sprint(h.repair.ID, h.Now()), number)"}},
+	"NoIntent": {file: "store/repairs.go", edits: []string{
+		"func (u *Update) Intent(p Step) error {\n", "func (u *Update) Intent(p Step) error {\n	if p.Repair != \"\" {\n		return u.auditSent(p)\n	}\n"}},
+	"NoAudit": {file: "store/repairs.go", edits: []string{"	return u.auditSent(p)\n", "	return nil\n"}},
+	"NoLease": {file: "store/update.go", edits: []string{"and lease_until <= $2 returning", "and (lease_until <= $2 or 1 = 1) returning"}},
+	"NoFence": {file: "store/update.go", edits: []string{
+		"where id = $1 and fence = $2 and ended_at = 0", "where id = $1 and (fence = $2 or 1 = 1) and ended_at = 0",
+		"errors.Is(err, sql.ErrNoRows) || err == nil && s.now().After(c.leaseTo) {", "errors.Is(err, sql.ErrNoRows) {"},
+		by: [2]string{"./reconciler", "I11"}},
+	"FailingReadAsAbsent": {file: "connectors/http/rules.go", edits: []string{
+		"	mute := muteStatus(a)\n", "	if a.status == http.StatusServiceUnavailable {\n		return amend.Absent, nil\n	}\n	mute := muteStatus(a)\n"}},
+	"UnseenIsFalse": {file: "states/states.go", edits: []string{
+		"			return Verdict{Name: Unseen, Needs: got.Needs}\n", "			continue\n"}},
+	"VerifySkipped": {file: "reconciler/settle.go", edits: []string{
+		"	shown := planned.Proved(h.look.View, h.Schema)\n	switch {\n", "	shown := planned.Proved(h.look.View, h.Schema)\n	switch {\n	case step.Sent > 0:\n		return conditions.True\n",
+		"	if rule != nil && slices.Contains(rule.From, h.look.Verdict.Name) && h.samePlan(rule) {", "	if rule == nil && h.samePlan(rule) {"}},
+	"ReadFromCache": {file: "reconciler/engine.go", edits: []string{
+		"func (e *Engine) Look(", "var views sync.Map\n\nfunc (e *Engine) Look(",
+		"	scope := e.Environment.Scope(&view, e.Now())\n", `	if old, known := views.Load(customer); known && e.Now().Sub(old.(amend.View).Records[0].ReadAt) < 5*time.Second {
 		view = old.(amend.View)
 	}
 	views.Store(customer, view)
-`},
-	"LimitsInMemory": {"store/repairs.go", `	l.Begun += l.Proved
-`, `	l.Begun, l.Failed, l.Open, l.LastHour = 0, false, 0, 0
-`},
-	"VolatilePause": {"store/scans.go", `		now, ahead := micros(s.now()), micros(s.now().Add(clockJump))
-`, `		now, ahead := micros(s.now()), micros(s.now().Add(clockJump))
+	scope := e.Environment.Scope(&view, e.Now())
+`}},
+	"LimitsInMemory": {file: "store/repairs.go", edits: []string{"	l.Begun += l.Proved\n", "	l.Begun, l.Failed, l.Open, l.LastHour = 0, false, 0, 0\n"}},
+	"VolatilePause": {file: "store/scans.go", edits: []string{
+		"		now, ahead := micros(s.now()), micros(s.now().Add(clockJump))\n", `		now, ahead := micros(s.now()), micros(s.now().Add(clockJump))
 		if err := tx.Later("update pauses set ended_at = 1 where ended_at = 0"); err != nil {
 			return err
 		}
-`},
-	"RedirectsFollowed": {"connectors/http/send.go", `	resp, err := c.client.sender(req).RoundTrip(req)
-`, `	resp, err := (&http.Client{Transport: c.client.sender(req)}).Do(req)
-`},
-	"StalePlan": {"reconciler/settle.go", `	moved := h.look.Verdict.Name != h.repair.State
-	if !moved && (rule == nil`, `	moved := false
-	if !moved && (rule == nil`},
-	"NoPauseAsked": {"rules/guards.go", `	if f.Paused == "" {`, `	if f.Paused == "" || f.ByPerson {`},
-	"UnseenActs":   {"rules/guards.go", `		if record.Presence == amend.Unseen {`, `		if record.Presence == amend.Unseen && f.Rule == nil {`},
+`}},
+	"PauseIgnored": {file: "rules/guards.go", edits: []string{`	if f.Paused == "" {`, `	if f.Paused == "" || f.View != nil {`}},
+	"RedirectsFollowed": {file: "connectors/http/send.go", edits: []string{
+		"	resp, err := c.client.sender(req).RoundTrip(req)\n", "	resp, err := (&http.Client{Transport: c.client.sender(req)}).Do(req)\n",
+		"		req.Body, req.ContentLength = oneShot{bytes.NewReader(stored.Body)}, int64(len(stored.Body))\n", `		req.Body, req.ContentLength = oneShot{bytes.NewReader(stored.Body)}, int64(len(stored.Body))
+		req.GetBody = func() (io.ReadCloser, error) { return oneShot{bytes.NewReader(stored.Body)}, nil }
+`}},
+	"NeverIsRepeated": {file: "reconciler/settle.go", edits: []string{"	if operation.Repeat.How == amend.RepeatNever {", "	if operation.Repeat.How == amend.RepeatNever && step.Sent > 3 {"},
+		by: [2]string{"./reconciler", "I8"}},
+	"StalePlan": {file: "reconciler/settle.go", edits: []string{"	moved := h.look.Verdict.Name != h.repair.State\n	if !moved && (rule == nil", "	moved := false\n	if !moved && (rule == nil"},
+		by: [2]string{"./reconciler", "Moved"}},
 }
 
 // overlay writes the mutant's file and what go build needs to take it instead.
@@ -103,8 +87,12 @@ func (m mutant) text(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", m.file))
 	require.NoError(t, err)
-	require.Equal(t, 1, strings.Count(string(text), m.old), "%s has changed: the mutant is of another version", m.file)
-	return strings.Replace(string(text), m.old, m.new, 1)
+	changed := string(text)
+	for i := 0; i < len(m.edits); i += 2 {
+		require.Equal(t, 1, strings.Count(changed, m.edits[i]), "%s has changed: the mutant is of another version", m.file)
+		changed = strings.Replace(changed, m.edits[i], m.edits[i+1], 1)
+	}
+	return changed
 }
 
 // TestMutants builds the engine with mistakes in it, and sees each of them
@@ -120,12 +108,21 @@ func TestMutants(t *testing.T) {
 			}
 			overlay := m.overlay(t)
 			for _, from := range []int{1, 100_001, 200_001} {
-				c := exec.CommandContext(t.Context(), "go", "test", "-overlay="+overlay, "-run=^TestSeeds$", "-count=1", ".")
-				c.Env = append(os.Environ(), "AMEND_SOAK=", fmt.Sprint("AMEND_FROM=", from))
-				out, err := c.CombinedOutput()
-				require.Error(t, err, "nobody noticed, from seed %d on", from)
-				require.Contains(t, string(out), "a promise is broken", "%s", out)
+				m.requireNoticed(t, overlay, from)
 			}
 		})
 	}
+}
+
+func (m mutant) requireNoticed(t *testing.T, overlay string, from int) {
+	t.Helper()
+	where, which, why := ".", "^TestSeeds$", "a promise is broken"
+	if m.by[0] != "" {
+		where, which, why = "."+m.by[0], m.by[1], "--- FAIL"
+	}
+	c := exec.CommandContext(t.Context(), "go", "test", "-overlay="+overlay, "-run="+which, "-count=1", where)
+	c.Env = append(os.Environ(), "AMEND_SOAK=", fmt.Sprint("AMEND_FROM=", from))
+	out, err := c.CombinedOutput()
+	require.Error(t, err, "nobody noticed, from seed %d on", from)
+	require.Contains(t, string(out), why, "%s", out)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"amend"
 	"amend/bank"
 	"amend/store"
 )
@@ -148,7 +149,7 @@ func (r *run) putRight() error {
 	}
 	for key, p := range r.pauses {
 		delete(r.pauses, key)
-		if err := r.people.Resume(context.Background(), p.scope, p.target, "kim"); err != nil {
+		if err := r.resume(p.scope, p.target); err != nil {
 			return err
 		}
 	}
@@ -195,6 +196,15 @@ func (r *run) release() error {
 		}
 	}
 	return nil
+}
+
+// resume ends a pause that must still be in force.
+func (r *run) resume(scope, target string) error {
+	err := r.people.Resume(context.Background(), scope, target, "kim")
+	if amend.CodeOf(err) == amend.NotFound {
+		return &Violation{Promise: PausedMeansNow, Turn: r.turns, At: r.elapsed(), Text: "a pause ended, and nobody has ended it"}
+	}
+	return err
 }
 
 // openPeople opens the store as the dashboard's process would.
