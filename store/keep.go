@@ -10,8 +10,8 @@ import (
 // it no longer than for a busy moment.
 const keepBatch = 200
 
-// keepFresh is how long fresh scans are kept: there are so many of them that
-// only the newest say anything.
+// keepFresh is how long fresh scans are kept, and the looks that were asked for:
+// there are so many of them that only the newest say anything.
 const keepFresh = 48 * time.Hour
 
 // batchOfEnded are the cases that ended longest ago.
@@ -65,6 +65,7 @@ func (s *Store) deleteLoose(tx *tx, before time.Time) error {
 		{`delete from incidents where case_id = '' and closed_at > 0 and closed_at < $1`, before},
 		{`delete from timeline where case_id = '' and at < $1`, before},
 		{`delete from requests where taken_at > 0 and taken_at < $1`, before},
+		{`delete from requests where kind = '` + AskLook + `' and taken_at > 0 and taken_at < $1`, fresh},
 		// The last pass of each kind stays: schedules and brakes count from it.
 		{`delete from scans where kind = 'full' and ended_at > 0 and ended_at < $1
 			and id not in (select id from scans where kind = 'full' and status = 'done' order by started_at desc limit 1)`, before},

@@ -148,3 +148,40 @@ func testCopyTo(t *testing.T, on engine) {
 	_, err = from.CopyTo(t.Context(), to.Store)
 	require.Equal(t, amend.Conflict, amend.CodeOf(err), "only into an empty one")
 }
+
+// TestDeleteLooks: looks that were asked for are kept for two days, what people
+// asked to be done as long as cases.
+func TestDeleteLooks(t *testing.T) { onEach(t, testDeleteLooks) }
+
+func testDeleteLooks(t *testing.T, on engine) {
+	t.Parallel()
+	f := on.setup(t)
+	for id, kind := range map[string]string{"look": store.AskLook, "open": store.AskLook, "start": store.AskStart} {
+		_, err := f.Ask(t.Context(), store.Request{ID: id, Customer: "cus_" + id, Kind: kind, Actor: "ada"})
+		require.NoError(t, err)
+		if id != "open" {
+			require.NoError(t, f.TakeRequest(t.Context(), id, "done"))
+		}
+	}
+	left := func() (ids []string) {
+		rows, err := f.raw().Query(`select id from requests`)
+		require.NoError(t, err)
+		defer rows.Close()
+		for rows.Next() {
+			var id string
+			require.NoError(t, rows.Scan(&id))
+			ids = append(ids, id)
+		}
+		require.NoError(t, rows.Err())
+		return ids
+	}
+	before := f.clock.Now()
+	f.clock.pass(47 * time.Hour)
+	_, _, err := f.Delete(t.Context(), before.Add(-7*24*time.Hour))
+	require.NoError(t, err)
+	require.Len(t, left(), 3)
+	f.clock.pass(2 * time.Hour)
+	_, _, err = f.Delete(t.Context(), before.Add(-7*24*time.Hour))
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"open", "start"}, left())
+}
