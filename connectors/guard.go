@@ -243,7 +243,13 @@ func waited(err error) *Unseen {
 
 // keptBack says why nobody may call the service now, if so.
 func (g *guard) keptBack() *Unseen {
-	if left := time.Unix(0, g.banned.Load()).Sub(g.options.Now()); left > 0 {
+	now, until := g.options.Now(), g.banned.Load()
+	left := time.Unix(0, until).Sub(now)
+	if left > longestBan { // nobody asked for that: the clock was put back
+		left = longestBan
+		g.banned.CompareAndSwap(until, now.Add(left).UnixNano())
+	}
+	if left > 0 {
 		return &Unseen{Cause: amend.Throttled, RetryAfter: left,
 			Reason: fmt.Sprintf("it asked to be left alone for another %s", left.Round(time.Second))}
 	}

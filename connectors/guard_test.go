@@ -133,6 +133,25 @@ func TestGuardBan(t *testing.T) {
 	})
 }
 
+// A clock that is put back makes no ban longer than a quarter of an hour (I26).
+func TestGuardBanAfterTheClockWasPutBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ahead := 24 * time.Hour
+		f := &fake{send: func() connectors.Answer {
+			return connectors.Answer{Outcome: amend.Failed, Status: 429, RetryAfter: time.Minute}
+		}}
+		g := connectors.Guard(f, connectors.GuardOptions{Now: func() time.Time { return time.Now().Add(ahead) }})
+		g.Send(t.Context(), connectors.Request{})
+		ahead = 0
+		g.Send(t.Context(), connectors.Request{})
+		require.EqualValues(t, 1, f.calls.Load())
+		time.Sleep(15 * time.Minute)
+		g.Send(t.Context(), connectors.Request{})
+		require.EqualValues(t, 2, f.calls.Load())
+	})
+}
+
 // Who queued up before the ban is kept back as well, and who has no time left
 // sends nothing.
 func TestGuardKeepsBackTheQueue(t *testing.T) {

@@ -74,7 +74,7 @@ const landing = 1500 * time.Millisecond
 // what happened, unless reading shows it.
 func characters() map[string]character {
 	delay := time.Duration(times(1, 5)) * time.Second
-	people := []string{"unsettled", "no_rule"}
+	people := []string{"unsettled", "no_rule", "attempts"}
 	return map[string]character{
 		"HonoursKeys":    {fault: bank.Fault{LostRate: 0.3}},
 		"IgnoresKeys":    {fault: bank.Fault{LostRate: 0.3, Latency: landing, Character: bank.IgnoresKeys}, contract: byPeople, unable: people},
