@@ -25,7 +25,7 @@ func (h *heal) update(ctx context.Context, change func(*store.Update) error) err
 	before.steps, before.requests = slices.Clone(h.steps), slices.Clone(h.requests)
 	err := h.Store.Update(ctx, h.lease, func(u *store.Update) error {
 		// The store may have to call this again.
-		h.known = before
+		h.known, h.letIn = before, false
 		h.steps, h.requests = slices.Clone(before.steps), slices.Clone(before.requests)
 		if err := h.awake(u); err != nil {
 			return err
@@ -42,6 +42,10 @@ func (h *heal) update(ctx context.Context, change func(*store.Update) error) err
 	crash.At(crash.CaseCommitted)
 	if err == nil && !wake.IsZero() {
 		h.Queue.Wake(wake, queue.Job{Kind: queue.Heal, Key: h.lease.Customer})
+	}
+	if err == nil && h.letIn {
+		h.letIn = false
+		h.sweep(ctx)
 	}
 	return err
 }

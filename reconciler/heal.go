@@ -171,6 +171,7 @@ type heal struct {
 	lease store.Lease
 	until atomic.Pointer[time.Time] // the lease's end, which moves on while it is renewed
 	look  states.Look               // of this turn
+	letIn bool                      // an update has let others begin, who needn't wait for the sweep
 	known
 }
 

@@ -153,6 +153,7 @@ func (h *heal) letMoreBegin(u *store.Update, rule *rules.Rule) error {
 	if err != nil || !rules.NextStage(load.Proved) {
 		return err
 	}
+	h.letIn = true
 	return u.WakeWaiting(rule.Name, string(rules.Canary))
 }
 
