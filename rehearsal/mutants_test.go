@@ -96,7 +96,8 @@ func (m mutant) text(t *testing.T) string {
 }
 
 // TestMutants builds the engine with mistakes in it, and sees each of them
-// noticed from three different seeds on: the checker is checked. Without a soak
+// noticed: from three different seeds on, or by the engine's own tests where a
+// rehearsal can't. The checker is checked. Without a soak
 // (make soak) it only holds that every mistake could still be made.
 func TestMutants(t *testing.T) {
 	t.Parallel()

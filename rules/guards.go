@@ -116,7 +116,8 @@ func mode(f Facts) Decision {
 	return allowed()
 }
 
-// pause is a person's word, which no other person's start overrules.
+// pause is a person's word, or a brake that no person has released; nobody's start
+// overrules either.
 func pause(f Facts) Decision {
 	if f.Paused == "" {
 		return allowed()

@@ -87,11 +87,17 @@ func brakeCause(rule string) string { return "brake/" + rule }
 // says why, in the transaction of the case that has shown it.
 func (u *Update) Brake(p Pause, i Incident) error {
 	p.Scope, p.By = PauseRule, Amend
+	// A pause that ended by its time still stands in the way of another one.
+	err := u.tx.Later(`update pauses set ended_at = until where scope = $1 and target = $2 and ended_at = 0 and until > 0 and until <= $3`,
+		p.Scope, p.Target, micros(u.s.now()))
+	if err != nil {
+		return fmt.Errorf("end the pause: %w", err)
+	}
 	if _, err := u.s.pause(u.tx, p); err != nil {
 		return err
 	}
 	i.Cause, i.Rule = brakeCause(p.Target), p.Target
-	_, err := u.Escalate(i)
+	_, err = u.Escalate(i)
 	return err
 }
 

@@ -86,3 +86,23 @@ func testResume(t *testing.T, on engine) {
 	require.Equal(t, "resume", entries[0].Act)
 	require.Equal(t, "bo", entries[0].Actor)
 }
+
+// TestBrakeAfterAPauseThatIsOver: a brake is set also where a pause of the rule
+// has ended by its time, which nobody has resumed.
+func TestBrakeAfterAPauseThatIsOver(t *testing.T) { onEach(t, testBrakeAfterAPauseThatIsOver) }
+
+func testBrakeAfterAPauseThatIsOver(t *testing.T, on engine) {
+	t.Parallel()
+	f := on.setup(t)
+	_, err := f.Pause(t.Context(), store.Pause{Scope: store.PauseRule, Target: "r", Why: "a while", By: "ada", Until: f.clock.Now().Add(time.Hour)})
+	require.NoError(t, err)
+	f.clock.pass(2 * time.Hour)
+	lease := f.claim("cus_000001")
+	require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) error {
+		return u.Brake(store.Pause{Target: "r", Why: "too many", Brake: store.BrakeShare}, store.Incident{Severity: "high"})
+	}))
+	pauses, err := f.Pauses(t.Context())
+	require.NoError(t, err)
+	require.Len(t, pauses, 1)
+	require.Equal(t, []string{store.Amend, store.BrakeShare}, []string{pauses[0].By, pauses[0].Brake})
+}
