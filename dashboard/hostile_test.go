@@ -52,7 +52,8 @@ func hostileWorld(t *testing.T) (w *world, pages []string) {
 		if _, err := u.Escalate(store.Incident{Cause: evil}); err != nil {
 			return err
 		}
-		return u.Note(evil, evil, evil)
+		u.Note(evil, evil, evil)
+		return nil
 	})
 	letters, err := w.store.Letters(t.Context(), 1)
 	require.NoError(t, err)

@@ -81,7 +81,7 @@ func (w *world) unsettled(customer string) (repair store.Repair) {
 			return err
 		}
 		step := store.Step{Repair: repair.ID, Service: "cards", Operation: "order", Key: w.store.Key(repair.ID, 0), Request: json.RawMessage("{}")}
-		if err := u.Intent(step); err != nil {
+		if err := u.Intent(r, step); err != nil {
 			return err
 		}
 		step.Outcome, step.Detail = amend.Unsettled, "the connection was cut"

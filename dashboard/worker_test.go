@@ -67,7 +67,8 @@ func (w *world) waits(customer, why string, wake time.Duration) {
 		if err := u.Fire(lifecycle.Wait); err != nil {
 			return err
 		}
-		return u.Note("waiting", "amend", why)
+		u.Note("waiting", "amend", why)
+		return nil
 	})
 }
 
@@ -79,9 +80,7 @@ func (w *world) escalates(customer, why string) {
 		if err := u.Fire(lifecycle.Escalate); err != nil {
 			return err
 		}
-		if err := u.Note("escalated", "amend", why); err != nil {
-			return err
-		}
+		u.Note("escalated", "amend", why)
 		opened, err := u.Escalate(store.Incident{CaseID: u.ID, Customer: customer, Cause: "case/" + u.ID, State: u.State})
 		u.Incident = opened.ID
 		return err
@@ -106,10 +105,8 @@ func (w *world) starts(customer string, q store.Request) {
 		if err != nil {
 			return err
 		}
-		if err := u.Note("repair", q.Actor, u.Why); err != nil {
-			return err
-		}
-		if err := u.Intent(store.Step{Repair: r.ID, Service: service, Operation: operation, Key: w.store.Key(r.ID, 0), Request: json.RawMessage("{}")}); err != nil {
+		u.Note("repair", q.Actor, u.Why)
+		if err := u.Intent(r, store.Step{Repair: r.ID, Service: service, Operation: operation, Key: w.store.Key(r.ID, 0), Request: json.RawMessage("{}")}); err != nil {
 			return err
 		}
 		return u.Take(q.ID, "started")
@@ -142,7 +139,8 @@ func (w *world) proves(customer string) {
 			return err
 		}
 		u.End(store.EndedByPerson)
-		return u.Note("healed", "amend", u.Why)
+		u.Note("healed", "amend", u.Why)
+		return nil
 	})
 }
 

@@ -37,9 +37,7 @@ func (h *heal) begin(u *store.Update, rule *rules.Rule, plan rules.Plan, repair 
 	h.repair, h.plan, h.steps = repair, plan, nil
 	u.Rule, u.Reason, u.Next = rule.Name, "repairing", "amend reads again to see whether it worked."
 	u.Why = fmt.Sprintf("%s sends %s.", rule.Name, operations(plan))
-	if err := u.Note("repair", repair.StartedBy, u.Why); err != nil {
-		return err
-	}
+	u.Note("repair", repair.StartedBy, u.Why)
 	return h.intend(u, 0)
 }
 
@@ -87,7 +85,7 @@ func (h *heal) intend(u *store.Update, number int) error {
 	} else {
 		h.steps = append(h.steps, step)
 	}
-	return u.Intent(step)
+	return u.Intent(h.repair, step)
 }
 
 func (h *heal) step(number int) (store.Step, bool) {
@@ -125,7 +123,8 @@ func (h *heal) send(ctx context.Context) error {
 			return err
 		}
 		h.steps[number] = step
-		return u.Note("answer", store.Amend, fmt.Sprintf("%s.%s: %s%s", step.Service, step.Operation, step.Outcome, parenthesis(answer.Detail)))
+		u.Note("answer", store.Amend, fmt.Sprintf("%s.%s: %s%s", step.Service, step.Operation, step.Outcome, parenthesis(answer.Detail)))
+		return nil
 	})
 }
 

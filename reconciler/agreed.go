@@ -82,9 +82,7 @@ func (h *heal) hold(u *store.Update, d rules.Decision, last time.Time) error {
 		return err
 	}
 	if u.Reason != string(d.Reason) {
-		if err := u.Note("waiting", store.Amend, d.Say+"."); err != nil {
-			return err
-		}
+		u.Note("waiting", store.Amend, d.Say+".")
 	}
 	u.Reason, u.Next = string(d.Reason), fmt.Sprintf("It is agreed to and waits: %s.", d.Say)
 	if d.Until.Before(last) {
@@ -112,9 +110,7 @@ func (h *heal) proposeAnew(u *store.Update, rule *rules.Rule, plan rules.Plan, w
 	if err := h.void(u); err != nil {
 		return err
 	}
-	if err := u.Note("void", store.Amend, why); err != nil {
-		return err
-	}
+	u.Note("void", store.Amend, why)
 	return h.propose(u, rule, plan, by)
 }
 
@@ -127,9 +123,7 @@ func (h *heal) unagreed(u *store.Update, since time.Time, reason, why string) er
 		}
 		return h.escalate(u, reason, why)
 	}
-	if err := u.Note(reason, store.Amend, why); err != nil {
-		return err
-	}
+	u.Note(reason, store.Amend, why)
 	if err := h.withdraw(u, why); err != nil {
 		return err
 	}

@@ -24,9 +24,7 @@ func (h *heal) settleAsked(ctx context.Context, q store.Request) (done bool, err
 		switch {
 		case refusal != "":
 			result = "refused: " + refusal
-			if err := u.Note("refused", q.Actor, "The answer was not taken: "+refusal); err != nil {
-				return err
-			}
+			u.Note("refused", q.Actor, "The answer was not taken: "+refusal)
 		case h.repair.Status == store.RepairOpen:
 			result = "started"
 		case u.Status == lifecycle.Proposed:
@@ -146,7 +144,8 @@ func (h *heal) settled(u *store.Update, word saying, text string) error {
 	if err := u.Answer(word.step, word.Kind == store.AskHappened, word.Actor); err != nil {
 		return err
 	}
-	return u.Note("answered", word.Actor, text)
+	u.Note("answered", word.Actor, text)
+	return nil
 }
 
 // reconsider has a case decided anew that a person has answered for.

@@ -95,9 +95,7 @@ func (h *heal) startAsked(ctx context.Context, q store.Request) (done bool, err 
 		switch {
 		case refusal != "":
 			result = "refused: " + refusal
-			if err := u.Note("refused", q.Actor, fmt.Sprintf("%s was not started: %s", q.Rule, refusal)); err != nil {
-				return err
-			}
+			u.Note("refused", q.Actor, fmt.Sprintf("%s was not started: %s", q.Rule, refusal))
 		case u.Status == lifecycle.Proposed:
 			result = "proposed"
 		default:

@@ -10,13 +10,15 @@ import (
 	"amend/store"
 )
 
-// crowds remembers for a moment how many customers are in a rule's states, where
-// there are many: counting thousands before each of thousands of repairs would
-// cost more than the repairs. Few are counted each time.
+// crowds remembers for a moment how many customers are in a rule's states, and
+// how many repairs it has begun in an hour, where there are many: counting
+// thousands before each of thousands of repairs would cost more than the
+// repairs. Few are counted each time.
 type crowds struct {
 	mu    sync.Mutex
-	seen  map[string]crowd // by rule
-	old   map[string]bool  // versions of rules that aren't new any more, which they never become again
+	seen  map[string]crowd      // by rule
+	hours map[string]store.Hour // by rule
+	old   map[string]bool       // versions of rules that aren't new any more, which they never become again
 	weeks week
 }
 
@@ -36,72 +38,97 @@ const (
 	crowdFor = time.Second
 	// crowdSize is from when on one is worth it. It lies far above the number of
 	// customers whom a brake always lets pass.
-	crowdSize = 500
+	crowdSize = 100
+	// perBegun is how long it is believed how many repairs an hour has seen, for
+	// each of them: what takes longer to count is counted more seldom.
+	perBegun = 10 * time.Microsecond
 	// weekFor is how long it is believed what the scans of a week have found.
 	weekFor = time.Minute
 )
 
 // load counts what limits and brakes judge.
 func (h *heal) load(u *store.Update, rule *rules.Rule) (store.Load, error) {
-	known, fresh := h.crowds.find(rule.Name, h.Now())
-	q := store.Question{Rule: rule.Name, Version: rule.Version, States: rule.From, Canary: rules.CanarySize, AtOnce: rule.Limits.AtOnce, PerHour: rule.Limits.PerHour}
-	if fresh {
-		q.States = nil
+	now := h.Now()
+	q, size := h.crowds.question(rule, now)
+	load, err := u.Load(q)
+	if err == nil {
+		h.crowds.learn(rule, q, size, &load, now)
 	}
-	if h.crowds.grown(rule) {
+	return load, err
+}
+
+// facts asks the store all that the guards of a rule want to know.
+func (h *heal) facts(u *store.Update, rule *rules.Rule) (store.Facts, error) {
+	now := h.Now()
+	q, size := h.crowds.question(rule, now)
+	q.Calls = h.calls(rule)
+	facts, err := u.Facts(q)
+	if err == nil {
+		h.crowds.learn(rule, q, size, &facts.Load, now)
+	}
+	return facts, err
+}
+
+// question leaves out what is known: how many customers are in the rule's
+// states, where they aren't to be counted, is size.
+func (c *crowds) question(rule *rules.Rule, now time.Time) (q store.Question, size int) {
+	q = store.Question{Rule: rule.Name, Version: rule.Version, States: rule.From, Canary: rules.CanarySize, AtOnce: rule.Limits.AtOnce, PerHour: rule.Limits.PerHour}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known, some := c.seen[rule.Name]; some && fresh(known.at, now, crowdFor) {
+		q.States, size = nil, known.size
+	}
+	if known, some := c.hours[rule.Name]; some && fresh(known.At, now, min(crowdFor, time.Duration(known.Begun)*perBegun)) {
+		q.Hour = known
+	}
+	if c.old[rule.Version] {
 		q.Canary = 0
 	}
-	load, err := u.Load(q)
-	if err != nil {
-		return load, err
+	return q, size
+}
+
+func fresh(at, now time.Time, long time.Duration) bool {
+	age := now.Sub(at)
+	return age >= 0 && age < long
+}
+
+// learn remembers what was asked, and adds what was not.
+func (c *crowds) learn(rule *rules.Rule, q store.Question, size int, l *store.Load, now time.Time) {
+	l.InStates += size
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if q.States != nil {
+		keep(&c.seen, rule.Name, crowd{l.InStates, now}, l.InStates)
+	}
+	if q.Hour.At.IsZero() {
+		keep(&c.hours, rule.Name, store.Hour{Begun: l.LastHour, At: now}, l.LastHour)
 	}
 	if q.Canary == 0 {
-		load.Proved = rules.CanarySize
-	} else if load.Proved >= q.Canary {
-		h.crowds.grow(rule)
+		l.Proved = rules.CanarySize
+	} else if l.Proved >= q.Canary {
+		if c.old == nil {
+			c.old = map[string]bool{}
+		}
+		c.old[rule.Version] = true
 	}
-	if fresh {
-		load.InStates = known.size
-	} else {
-		h.crowds.keep(rule.Name, crowd{load.InStates, h.Now()})
-	}
-	return load, nil
 }
 
-func (c *crowds) find(rule string, now time.Time) (known crowd, fresh bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known, some := c.seen[rule]
-	age := now.Sub(known.at)
-	return known, some && age >= 0 && age < crowdFor
-}
-
-func (c *crowds) keep(rule string, k crowd) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if k.size < crowdSize {
-		delete(c.seen, rule)
+// keep remembers what was counted, where it was much.
+func keep[T any](all *map[string]T, rule string, counted T, n int) {
+	if n < crowdSize {
+		delete(*all, rule)
 		return
 	}
-	if c.seen == nil {
-		c.seen = map[string]crowd{}
+	if *all == nil {
+		*all = map[string]T{}
 	}
-	c.seen[rule] = k
+	(*all)[rule] = counted
 }
 
 func (c *crowds) grown(rule *rules.Rule) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.old[rule.Version]
-}
-
-func (c *crowds) grow(rule *rules.Rule) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.old == nil {
-		c.old = map[string]bool{}
-	}
-	c.old[rule.Version] = true
 }
 
 // remember reads what the full scans of the last week have found, unless that

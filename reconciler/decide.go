@@ -66,9 +66,7 @@ func (h *heal) arrive(u *store.Update) error {
 		u.Since = atMost(u.Since, h.Now()) // a clock that was put back
 		return nil
 	}
-	if err := u.Note("state", "amend", fmt.Sprintf("Now %s, was %s.", verdict.Name, u.State)); err != nil {
-		return err
-	}
+	u.Note("state", "amend", fmt.Sprintf("Now %s, was %s.", verdict.Name, u.State))
 	u.State, u.Looks, u.Attempts, u.Rule = verdict.Name, 1, 0, ""
 	u.Since = verdict.Since(h.look.Scope, h.Now())
 	u.DueAt = time.Time{}
@@ -135,7 +133,7 @@ func (h *heal) coherent(u *store.Update, since time.Time) error {
 	if err := u.Fire(lifecycle.Heal); err != nil {
 		return err
 	}
-	by, err := u.RepairedBy()
+	by, err := h.repairedBy(u)
 	if err != nil {
 		return err
 	}
@@ -144,6 +142,17 @@ func (h *heal) coherent(u *store.Update, since time.Time) error {
 		text = "It is in order again without a repair."
 	}
 	return h.end(u, by, "healed", text)
+}
+
+// repairedBy says who has brought the customer in order.
+func (h *heal) repairedBy(u *store.Update) (string, error) {
+	switch {
+	case h.ended == "":
+		return u.RepairedBy()
+	case h.ended == store.Amend:
+		return store.EndedByRule, nil
+	}
+	return store.EndedByPerson, nil
 }
 
 // counts reports whether a state is in order for a time only that no field
@@ -198,11 +207,9 @@ func (h *heal) take(u *store.Update, rule *rules.Rule, since time.Time) (bool, e
 	if !decision.Go() {
 		return true, h.waitIn(u, decision.Until, string(decision.Reason), decision.Say+".")
 	}
-	if open, err := h.unproved(u, rule); err != nil || open != "" {
-		if err != nil {
-			return true, err
-		}
-		return true, h.escalate(u, "unsettled", fmt.Sprintf("%s was sent before, and no reading has shown whether it happened; only a person may send it again.", open))
+	// A new repair would send it with another key, which no service can recognize.
+	if open := h.unproved; open != (store.Call{}) {
+		return true, h.escalate(u, "unsettled", fmt.Sprintf("%s.%s was sent before, and no reading has shown whether it happened; only a person may send it again.", open.Service, open.Operation))
 	}
 	plan, err := rule.Plan(h.look.Scope, h.Schema)
 	if err != nil {

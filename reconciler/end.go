@@ -84,9 +84,7 @@ func (h *heal) waitIn(u *store.Update, until time.Time, reason, why string) erro
 		return err
 	}
 	if u.Reason != reason {
-		if err := u.Note("waiting", "amend", why); err != nil {
-			return err
-		}
+		u.Note("waiting", "amend", why)
 	}
 	u.Reason, u.Why, u.Next = reason, why, "amend looks again."
 	u.Release(until)
@@ -140,7 +138,8 @@ func (h *heal) escalate(u *store.Update, reason, why string) error {
 	}
 	u.Release(time.Time{})
 	crash.At(crash.EscalationWritten)
-	return u.Note("escalated", "amend", why)
+	u.Note("escalated", "amend", why)
+	return nil
 }
 
 // agreeWithin is how long people can agree to a repair in a state that promises
@@ -179,7 +178,8 @@ func (h *heal) propose(u *store.Update, rule *rules.Rule, plan rules.Plan, by st
 	}
 	u.Release(until)
 	crash.At(crash.ProposalWritten)
-	return u.Note("proposed", by.StartedBy, u.Why)
+	u.Note("proposed", by.StartedBy, u.Why)
+	return nil
 }
 
 // people are those who must agree: nobody agrees to what they started.
@@ -254,7 +254,8 @@ func (h *heal) end(u *store.Update, by, reason, why string) error {
 		}
 	}
 	u.End(by)
-	return u.Note(string(u.Status), "amend", why)
+	u.Note(string(u.Status), "amend", why)
+	return nil
 }
 
 // noState says why no state fits, without the error itself: it could quote a

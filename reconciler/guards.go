@@ -14,14 +14,13 @@ import (
 // guard asks every guard, with counts that nothing can change before the
 // decision is written.
 func (h *heal) guard(u *store.Update, rule *rules.Rule, since time.Time, byPerson bool) (rules.Decision, error) {
-	load, err := h.load(u, rule)
+	facts, err := h.facts(u, rule)
 	if err != nil {
 		return rules.Decision{}, err
 	}
-	why, resumes, err := h.paused(u, rule.Name, services(rule))
-	if err != nil {
-		return rules.Decision{}, err
-	}
+	load := facts.Load
+	why, resumes := told(facts.Pause, facts.Paused)
+	h.unproved = facts.Unproved
 	settle := time.Duration(0)
 	if state := h.look.Verdict.State; state != nil {
 		settle = state.Settle
@@ -71,42 +70,26 @@ func (h *heal) decided(r conditions.Reference) bool {
 	return h.look.View.Records[r.Service].Presence != amend.Unseen
 }
 
-// unproved names an operation of the rule that was sent for this customer in an
-// earlier repair and may still take effect: a new repair would send it with
-// another key, which no service can recognize.
-func (h *heal) unproved(u *store.Update, rule *rules.Rule) (string, error) {
-	for _, s := range rule.Steps {
-		name := h.Schema.Services[s.Service].Name
-		open, err := u.Unproved(name, s.Operation.Name)
-		if err != nil || open {
-			return s.Name, err
-		}
-	}
-	return "", nil
-}
-
-// paused says who has stopped what a rule would do now, and why; empty where
-// nobody has.
-func (h *heal) paused(u *store.Update, rule string, through []string) (why string, until time.Time, err error) {
-	p, is, err := u.Paused(rule, through)
-	if err != nil || !is {
-		return "", time.Time{}, err
+// told says who has stopped what a rule would do now, why and until when; empty
+// where nobody has.
+func told(p store.Pause, is bool) (why string, until time.Time) {
+	if !is {
+		return "", time.Time{}
 	}
 	what := "all repairs"
 	if p.Scope != store.PauseAll {
 		what = "the repairs of " + p.Target
 	}
-	return fmt.Sprintf("%s has paused %s: %s", p.By, what, p.Why), p.Until, nil
+	return fmt.Sprintf("%s has paused %s: %s", p.By, what, p.Why), p.Until
 }
 
-// services are those that a rule calls.
-func services(rule *rules.Rule) []string {
-	var names []string
-	for _, s := range rule.Steps {
-		name, _, _ := strings.Cut(s.Name, ".")
-		names = append(names, name)
+// calls are the operations of a rule.
+func (h *heal) calls(rule *rules.Rule) []store.Call {
+	all := make([]store.Call, len(rule.Steps))
+	for i, s := range rule.Steps {
+		all[i] = store.Call{Service: h.Schema.Services[s.Service].Name, Operation: s.Operation.Name}
 	}
-	return names
+	return all
 }
 
 // mayResend asks what must hold before anything of an open repair is sent: what
@@ -114,17 +97,18 @@ func services(rule *rules.Rule) []string {
 // again. The rule is nil where it is no longer declared.
 func (h *heal) mayResend(u *store.Update, rule *rules.Rule) (rules.Decision, error) {
 	facts := rules.Facts{Now: h.Now(), Rule: rule, ByPerson: true, Windows: h.Windows, View: h.look.View, Schema: h.Schema}
-	var through []string
+	var calls []store.Call
 	for _, s := range h.plan.Steps {
-		through = append(through, s.Service)
+		calls = append(calls, store.Call{Service: s.Service, Operation: s.Operation})
 	}
 	if rule != nil {
 		facts.Rests = h.restsOn(rule)
 	}
-	var err error
-	if facts.Paused, facts.Resumes, err = h.paused(u, h.plan.Rule, through); err != nil {
+	pause, is, err := u.Paused(h.plan.Rule, calls)
+	if err != nil {
 		return rules.Decision{}, err
 	}
+	facts.Paused, facts.Resumes = told(pause, is)
 	return rules.GuardAgain(facts), nil
 }
 

@@ -182,6 +182,8 @@ type known struct {
 	unread   bool            // there is one that hasn't been read
 	plan     rules.Plan
 	steps    []store.Step
+	ended    string     // who had started the repair that this reading has proved
+	unproved store.Call // of what the newest decision asked; the zero value where there is none
 }
 
 func (h *heal) renew(ctx context.Context) error {

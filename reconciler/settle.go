@@ -129,13 +129,13 @@ func (h *heal) following(u *store.Update) (act, done bool, err error) {
 		// else is to be sent: the rule doesn't do what it says.
 		return false, true, h.giveUp(u, "no_effect", fmt.Sprintf("%s did what it does, and the customer is still %s.", h.plan.Rule, h.look.Verdict.Name))
 	}
+	by := h.repair.StartedBy
 	if err := h.endRepair(u, store.RepairDone); err != nil {
 		return false, false, err
 	}
+	h.ended = by
 	crash.At(crash.RepairProved)
-	if err := u.Note("proved", store.Amend, fmt.Sprintf("Reading again shows what %s did.", h.plan.Rule)); err != nil {
-		return false, false, err
-	}
+	u.Note("proved", store.Amend, fmt.Sprintf("Reading again shows what %s did.", h.plan.Rule))
 	u.Attempts = 0
 	if err := h.letMoreBegin(u, rule); err != nil {
 		return false, false, err
@@ -274,9 +274,7 @@ func (h *heal) abandon(u *store.Update, why string) (act, done bool, err error) 
 		return false, false, err
 	}
 	u.Attempts++
-	if err := u.Note("abandoned", store.Amend, why); err != nil {
-		return false, false, err
-	}
+	u.Note("abandoned", store.Amend, why)
 	return false, false, u.Fire(lifecycle.Advance)
 }
 
@@ -310,9 +308,7 @@ func (h *heal) again(u *store.Update, step store.Step, why string) (act, done bo
 	} else if !d.Go() {
 		return false, true, h.waitIn(u, d.Until, string(d.Reason), d.Say+".")
 	}
-	if err := u.Note("again", store.Amend, fmt.Sprintf("%s is sent again with the same key.", name)); err != nil {
-		return false, false, err
-	}
+	u.Note("again", store.Amend, fmt.Sprintf("%s is sent again with the same key.", name))
 	crash.At(crash.Resending)
 	return true, false, h.intend(u, step.Number)
 }

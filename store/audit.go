@@ -125,21 +125,20 @@ func (w subject) fingerprint(text string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// auditSent writes that a step is about to be sent.
-func (u *Update) auditSent(p Step) error {
-	if err := u.s.name(u.tx, u.Customer); err != nil {
-		return err
+// auditSent writes that a step of a repair is about to be sent.
+func (u *Update) auditSent(r Repair, p Step) error {
+	if u.who.id == "" {
+		// Where somebody else has named the customer meanwhile it is their name
+		// that counts.
+		err := u.tx.QueryRow(`insert into subjects (id, customer, key) values ($1, $2, $3) on conflict (customer) do update set customer = excluded.customer returning id, key`,
+			u.s.ids.New("subj"), u.Customer, rand.Text()).Scan(&u.who.id, &u.who.key)
+		if err != nil {
+			return fmt.Errorf("write the audit's subject: %w", err)
+		}
 	}
-	var who subject
-	var plan, reason string
-	e := AuditEntry{Act: ActSent, What: p.Service + "." + p.Operation, CaseID: u.ID, Repair: p.Repair, Step: p.Number, Key: p.Key}
-	err := u.tx.QueryRow(`select s.id, s.key, r.started_by, r.rule, r.rule_version, r.plan, r.reason from repairs r, subjects s where r.id = $1 and s.customer = $2`,
-		p.Repair, u.Customer).Scan(&who.id, &who.key, &e.Actor, &e.Rule, &e.RuleVersion, &plan, &reason)
-	if err != nil {
-		return fmt.Errorf("read what the audit says of a step: %w", err)
-	}
-	e.Subject, e.Plan, e.Bytes, e.Reason = who.id, who.fingerprint(plan), who.fingerprint(string(p.Request)), who.fingerprint(reason)
-	return u.s.audit(u.tx, e)
+	return u.s.audit(u.tx, AuditEntry{Actor: r.StartedBy, Act: ActSent, What: p.Service + "." + p.Operation, Subject: u.who.id, CaseID: u.ID,
+		Repair: p.Repair, Step: p.Number, Key: p.Key, Rule: r.Rule, RuleVersion: r.RuleVersion,
+		Plan: u.who.fingerprint(string(r.Plan)), Bytes: u.who.fingerprint(string(p.Request)), Reason: u.who.fingerprint(r.Reason)})
 }
 
 // auditAsked writes what a person asked for, or what became of it. The hints of

@@ -33,7 +33,7 @@ func (w *world) send(customer string) (store.Lease, store.Repair) {
 		if err != nil {
 			return err
 		}
-		return u.Intent(w.intent(repair))
+		return u.Intent(repair, w.intent(repair))
 	}))
 	return lease, repair
 }
@@ -46,7 +46,8 @@ func (w *world) intent(repair store.Repair) store.Step {
 func (w *world) settle(lease store.Lease, repair store.Repair) {
 	w.t.Helper()
 	require.NoError(w.t, w.Update(w.t.Context(), lease, func(u *store.Update) error {
-		err := errors.Join(u.Proved(repair.ID, 0), u.SetRepair(repair.ID, store.RepairDone), u.Note("proved", store.Amend, "Seen for "+u.Customer+"."), u.Fire(lifecycle.Heal))
+		u.Note("proved", store.Amend, "Seen for "+u.Customer+".")
+		err := errors.Join(u.Proved(repair.ID, 0), u.SetRepair(repair.ID, store.RepairDone), u.Fire(lifecycle.Heal))
 		u.End(store.EndedByRule)
 		return err
 	}))
@@ -109,7 +110,7 @@ func testAuditOfWhatIsSent(t *testing.T, on engine) {
 	}
 
 	t.Run("EachSendingHasItsOwn", func(t *testing.T) {
-		require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) error { return u.Intent(f.intent(repair)) }))
+		require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) error { return u.Intent(repair, f.intent(repair)) }))
 		again := f.entries()
 		require.Len(t, again, 2)
 		require.Equal(t, e.Key, again[1].Key)
@@ -119,7 +120,7 @@ func testAuditOfWhatIsSent(t *testing.T, on engine) {
 	t.Run("WhatIsNotCommittedHasNone", func(t *testing.T) {
 		changed := errors.New("changed its mind")
 		require.ErrorIs(t, f.Update(t.Context(), lease, func(u *store.Update) error {
-			return errors.Join(u.Intent(f.intent(repair)), changed)
+			return errors.Join(u.Intent(repair, f.intent(repair)), changed)
 		}), changed)
 		require.Len(t, f.entries(), 2)
 	})
@@ -172,7 +173,7 @@ func testAuditUnwritable(t *testing.T, on engine) {
 			require.NoError(t, err)
 			require.Error(t, f.Update(t.Context(), lease, func(u *store.Update) error {
 				u.Why = "sent again"
-				return u.Intent(f.intent(repair))
+				return u.Intent(repair, f.intent(repair))
 			}))
 			steps, err := f.Steps(t.Context(), repair.ID)
 			require.NoError(t, err)
@@ -183,7 +184,7 @@ func testAuditUnwritable(t *testing.T, on engine) {
 
 			_, err = f.raw().Exec(`alter table away rename to ` + table)
 			require.NoError(t, err)
-			require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) error { return u.Intent(f.intent(repair)) }))
+			require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) error { return u.Intent(repair, f.intent(repair)) }))
 			require.Len(t, f.entries(), 2)
 		})
 	}
@@ -304,4 +305,25 @@ func testSubjectIsShared(t *testing.T, on engine) {
 	}
 	require.Len(t, subjects, 5)
 	require.Len(t, f.entries(), 40)
+}
+
+// Whoever is named between the lease and the intent has one name all the same.
+func TestSubjectNamedMeanwhile(t *testing.T) { onEach(t, testSubjectNamedMeanwhile) }
+
+func testSubjectNamedMeanwhile(t *testing.T, on engine) {
+	t.Parallel()
+	f := on.setup(t)
+	lease := f.claim("cus_000001")
+	_, err := f.Ask(t.Context(), store.Request{ID: "1", Customer: "cus_000001", Kind: store.AskLook, Actor: "ada"})
+	require.NoError(t, err)
+	require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) error {
+		repair, err := u.AddRepair(store.Repair{Rule: "r", Status: store.RepairOpen, StartedBy: store.Amend, Plan: []byte("{}")})
+		if err != nil {
+			return err
+		}
+		return u.Intent(repair, f.intent(repair))
+	}))
+	entries, err := f.Audit(t.Context(), store.AuditFilter{Customer: "cus_000001", Limit: 9})
+	require.NoError(t, err)
+	require.Len(t, entries, 2)
 }

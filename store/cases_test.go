@@ -238,7 +238,7 @@ func testIntent(t *testing.T, on engine) {
 	var repair store.Repair
 	intend := func(key, request string) {
 		require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) error {
-			return u.Intent(store.Step{Repair: repair.ID, Service: "s", Operation: "o", Key: key, Request: []byte(request)})
+			return u.Intent(repair, store.Step{Repair: repair.ID, Service: "s", Operation: "o", Key: key, Request: []byte(request)})
 		}))
 	}
 	require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) (err error) {

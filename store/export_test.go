@@ -15,3 +15,9 @@ func (s *Store) Pragma(ctx context.Context, text string) error {
 	_, err := s.engine.(*file).db.ExecContext(ctx, text)
 	return err
 }
+
+// LoadText is the query that Load asks, for tests.
+func (u *Update) LoadText(q Question) (text string, args []any) {
+	asked := u.askLoad(q, new(Load))
+	return asked.text, asked.args
+}

@@ -52,7 +52,8 @@ func (w *world) live(customer string) {
 		}
 		step := w.intent(repair)
 		step.Request, step.Outcome, step.Detail = []byte(`"request-of-`+customer+random(9000)+`"`), amend.Done, "detail-of-"+customer
-		if err := errors.Join(u.Intent(step), u.Outcome(step), u.Note("sent", "ada", "note-of-"+customer), u.Take(ask.ID, "refused: result-of-"+customer)); err != nil {
+		u.Note("sent", "ada", "note-of-"+customer)
+		if err := errors.Join(u.Intent(repair, step), u.Outcome(step), u.Take(ask.ID, "refused: result-of-"+customer)); err != nil {
 			return err
 		}
 		incident, err := u.Escalate(store.Incident{CaseID: u.ID, Customer: customer, Cause: "case/" + u.ID, Tell: "tell-" + customer})

@@ -23,7 +23,7 @@ func (w *world) repaired(customer string) {
 		if err := u.OpenProposed(repair.ID); err != nil {
 			return err
 		}
-		if err := u.Intent(store.Step{Repair: repair.ID, Service: "s", Operation: "o", Key: w.Key(repair.ID, 0), Request: []byte("{}")}); err != nil {
+		if err := u.Intent(repair, store.Step{Repair: repair.ID, Service: "s", Operation: "o", Key: w.Key(repair.ID, 0), Request: []byte("{}")}); err != nil {
 			return err
 		}
 		incident, err := u.Escalate(store.Incident{CaseID: u.ID, Customer: customer, Cause: "case/" + u.ID})

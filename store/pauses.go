@@ -169,25 +169,27 @@ func (s *Store) Pauses(ctx context.Context) ([]Pause, error) {
 	return query(ctx, s, scanPause, `select `+pauseColumns+` from pauses where ended_at = 0 and (until = 0 or until > $1) order by set_at`, micros(s.now()))
 }
 
-// Paused finds a pause that covers what a rule would do for this customer
-// through some services: the one that lasts longest.
-func (u *Update) Paused(rule string, services []string) (p Pause, is bool, err error) {
-	args := []any{micros(u.s.now()), rule, u.Customer}
-	through := ""
-	if len(services) > 0 {
-		through = ` or scope = 'service' and target in (` + following(len(args), len(services)) + `)`
-	}
-	for _, s := range services {
-		args = append(args, s)
-	}
-	p, err = scanPause(u.tx.QueryRow(`select `+pauseColumns+` from pauses where ended_at = 0 and (until = 0 or until > $1)
-		and (scope = 'all' or scope = 'rule' and target = $2 or scope = 'customer' and target = $3`+through+`)
-		order by case when until = 0 then 1 else 0 end desc, until desc limit 1`, args...))
-	if errors.Is(err, sql.ErrNoRows) {
-		return p, false, nil
-	}
-	if err != nil {
+// Paused finds a pause that covers what a rule would do for this customer by
+// some operations: the one that lasts longest.
+func (u *Update) Paused(rule string, calls []Call) (p Pause, is bool, err error) {
+	q := u.askPause(rule, calls, &p)
+	if err := u.tx.Ask(q); err != nil {
 		return p, false, fmt.Errorf("read pauses: %w", err)
 	}
-	return p, true, nil
+	return p, !q.missing, nil
+}
+
+func (u *Update) askPause(rule string, calls []Call, p *Pause) *inquiry {
+	args := []any{micros(u.s.now()), rule, u.Customer}
+	through := ""
+	if len(calls) > 0 {
+		through = ` or scope = 'service' and target in (` + following(len(args), len(calls)) + `)`
+	}
+	for _, call := range calls {
+		args = append(args, call.Service)
+	}
+	return &inquiry{text: `select ` + pauseColumns + ` from pauses where ended_at = 0 and (until = 0 or until > $1)
+		and (scope = 'all' or scope = 'rule' and target = $2 or scope = 'customer' and target = $3` + through + `)
+		order by case when until = 0 then 1 else 0 end desc, until desc limit 1`, args: args,
+		scan: func(r row) (err error) { *p, err = scanPause(r); return err }}
 }

@@ -19,7 +19,11 @@ func testPause(t *testing.T, on engine) {
 	lease := f.claim("cus_000001")
 	covering := func(rule string, services ...string) (why string) {
 		require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) error {
-			p, is, err := u.Paused(rule, services)
+			calls := make([]store.Call, len(services))
+			for i, name := range services {
+				calls[i] = store.Call{Service: name, Operation: "o"}
+			}
+			p, is, err := u.Paused(rule, calls)
 			if is {
 				why = p.Why
 			}

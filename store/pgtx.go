@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -83,22 +82,22 @@ type asked struct {
 
 // Scan is part of row.
 func (a *asked) Scan(to ...any) error {
-	missing := false
-	a.t.batch.Queue(a.text, a.args...).QueryRow(func(r pgx.Row) error {
-		err := r.Scan(to...)
-		if errors.Is(err, sql.ErrNoRows) {
-			missing = true // not an error of the transaction
-			return nil
-		}
-		return err
-	})
-	if err := a.t.flush(); err != nil {
+	q := inquiry{text: a.text, args: a.args, scan: into(to...)}
+	if err := a.t.Ask(&q); err != nil {
 		return err
 	}
-	if missing {
+	if q.missing {
 		return sql.ErrNoRows
 	}
 	return nil
+}
+
+// Ask is part of carrier.
+func (t *inDatabase) Ask(all ...*inquiry) error {
+	for _, q := range all {
+		t.batch.Queue(q.text, q.args...).QueryRow(func(r pgx.Row) error { return q.take(r) })
+	}
+	return t.flush()
 }
 
 // commit sends the rest. The identity is known before: a commit whose answer is

@@ -117,6 +117,19 @@ type Question struct {
 	Canary        int      // how many proved repairs of this version are counted; 0: none are
 	AtOnce        int      // the limits that the counts are held against
 	PerHour       int
+	Calls         []Call // what the rule sends
+	Hour          Hour
+}
+
+// Call is one operation of one service.
+type Call struct{ Service, Operation string }
+
+// Hour is how many repairs of a rule were started in the hour before a time.
+// Those that have begun since are all that has to be counted then: the sum is
+// never too small, and where it comes near the limit it is counted anew.
+type Hour struct {
+	Begun int
+	At    time.Time // zero: nothing is known
 }
 
 // Load is how busy a rule is.
@@ -142,24 +155,72 @@ func (l Load) near(q Question) bool {
 	return l.Open+slack >= q.AtOnce || l.LastHour+slack >= q.PerHour || l.Proved < q.Canary
 }
 
-// Load counts what limits and brakes judge. Inside an update nothing can start
-// between the count and the write that would exceed a limit, whoever else works
-// on the store.
-func (u *Update) Load(q Question) (Load, error) {
-	l, err := u.load(q)
-	if err != nil || !u.s.Shared() || !l.near(q) {
-		return l, err
-	}
-	if err := u.s.alone(u.tx, "rule/"+q.Rule); err != nil {
-		return l, err
-	}
-	return u.load(q)
+// Facts are all that the guards of a rule ask the store.
+type Facts struct {
+	Load
+	Pause    Pause // what covers the rule for this customer, if Paused
+	Paused   bool
+	Unproved Call // was sent in an earlier repair and may still take effect; the zero value where none was
 }
 
-func (u *Update) load(q Question) (Load, error) {
-	var l Load
+// Facts asks everything at once. Inside an update nothing can start between the
+// count and the write that would exceed a limit, whoever else works on the store.
+func (u *Update) Facts(q Question) (Facts, error) {
+	return exactly(u, q, func(q Question) (f Facts, l Load, err error) {
+		load, pause := u.askLoad(q, &f.Load), u.askPause(q.Rule, q.Calls, &f.Pause)
+		all := []*inquiry{load, pause}
+		unproved := make([]bool, len(q.Calls))
+		for i, call := range q.Calls {
+			all = append(all, u.askUnproved(call, &unproved[i]))
+		}
+		if err := u.tx.Ask(all...); err != nil {
+			return f, l, fmt.Errorf("ask what a repair depends on: %w", err)
+		}
+		f.Begun += f.Proved
+		f.Paused = !pause.missing
+		for i := range unproved {
+			if unproved[i] {
+				f.Unproved = q.Calls[i]
+				break
+			}
+		}
+		return f, f.Load, nil
+	})
+}
+
+// Load counts what limits and brakes judge, as Facts does.
+func (u *Update) Load(q Question) (Load, error) {
+	return exactly(u, q, func(q Question) (l, same Load, err error) {
+		if err := u.tx.Ask(u.askLoad(q, &l)); err != nil {
+			return l, l, fmt.Errorf("count repairs: %w", err)
+		}
+		l.Begun += l.Proved
+		return l, l, nil
+	})
+}
+
+// exactly asks once more where a limit is near: exactly, and while nobody else
+// who asks about the rule can begin anything.
+func exactly[T any](u *Update, q Question, ask func(Question) (T, Load, error)) (T, error) {
+	found, load, err := ask(q)
+	if err != nil || !load.near(q) || !u.s.Shared() && q.Hour.At.IsZero() {
+		return found, err
+	}
+	if err := u.s.alone(u.tx, "rule/"+q.Rule); err != nil {
+		return found, err
+	}
+	q.Hour = Hour{}
+	found, _, err = ask(q)
+	return found, err
+}
+
+func (u *Update) askLoad(q Question, l *Load) *inquiry {
 	now := u.s.now()
-	args := []any{q.Rule, micros(now.Add(-time.Hour)), u.ID, u.Customer, micros(now.Add(-24 * time.Hour)), q.Version}
+	hour := now.Add(-time.Hour)
+	if !q.Hour.At.IsZero() {
+		hour = q.Hour.At
+	}
+	args := []any{q.Rule, micros(hour), u.ID, u.Customer, micros(now.Add(-24 * time.Hour)), q.Version}
 	in, canary := "0", "0, 0, false"
 	if len(q.States) > 0 {
 		in = `(select count(*) from cases where ended_at = 0 and state in (` + following(len(args), len(q.States)) + `))`
@@ -173,18 +234,15 @@ func (u *Update) load(q Question) (Load, error) {
 			exists (select 1 from repairs where rule = $1 and rule_version = $6 and status = 'failed' and started_by = 'amend'
 				and ended_at > coalesce((select max(ended_at) from pauses where scope = 'rule' and target = $1 and brake = 'canary'), 0))`
 	}
-	err := u.tx.QueryRow(`select (select count(*) from repairs where rule = $1 and status = 'open' and case_id <> $3),
-			(select count(*) from repairs where rule = $1 and created_at > $2 and status not in ('proposed', 'void', 'observed')),
+	// The hour's sum is added by the database, so that asking again begins anew.
+	args = append(args, q.Hour.Begun)
+	return &inquiry{text: `select (select count(*) from repairs where rule = $1 and status = 'open' and case_id <> $3),
+			(select count(*) from repairs where rule = $1 and created_at > $2 and status not in ('proposed', 'void', 'observed')) + $` + strconv.Itoa(len(args)) + `,
 			(select count(*) from repairs where customer = $4 and rule = $1 and created_at > $5 and status not in ('proposed', 'void', 'observed') and started_by = 'amend'),
 			coalesce((select max(level) from pauses where scope = 'rule' and target = $1 and brake = 'share' and ended_at > $5), 0),
 			coalesce((select customers from scans where kind = 'full' and status = 'done'
-				and started_at >= (select seen_at from rule_versions where rule = $1 and version = $6) order by started_at desc limit 1), -1), `+in+`, `+canary, args...).
-		Scan(&l.Open, &l.LastHour, &l.OnHim, &l.Released, &l.Customers, &l.InStates, &l.Begun, &l.Proved, &l.Failed)
-	if err != nil {
-		return l, fmt.Errorf("count repairs: %w", err)
-	}
-	l.Begun += l.Proved
-	return l, nil
+				and started_at >= (select seen_at from rule_versions where rule = $1 and version = $6) order by started_at desc limit 1), -1), ` + in + `, ` + canary,
+		args: args, scan: into(&l.Open, &l.LastHour, &l.OnHim, &l.Released, &l.Customers, &l.InStates, &l.Begun, &l.Proved, &l.Failed)}
 }
 
 // Crowd is how many open cases are in a state, and how many of them have been
@@ -238,20 +296,16 @@ func (s *Store) Introduce(ctx context.Context, versions map[string]string) error
 // keep a request.
 const unprovedFor = 24 * time.Hour
 
-// Unproved reports whether an operation was sent for this customer in a repair
+// askUnproved asks whether an operation was sent for this customer in a repair
 // that was given up, may have happened, and was never seen to. A later proof of
 // the same operation settles it.
-func (u *Update) Unproved(service, operation string) (open bool, err error) {
-	err = u.tx.QueryRow(`select exists (select 1 from steps s join repairs r on r.id = s.repair
+func (u *Update) askUnproved(call Call, open *bool) *inquiry {
+	return &inquiry{text: `select exists (select 1 from steps s join repairs r on r.id = s.repair
 			where r.customer = $1 and s.service = $2 and s.operation = $3 and r.status in ('failed', 'left') and s.outcome in ('unsettled', 'done') and s.proved_at = 0
 				and (r.case_id = $4 or s.sent_at > $5)
 				and s.sent_at > (select coalesce(max(p.proved_at), 0) from steps p join repairs q on q.id = p.repair
 					where q.customer = $1 and p.service = $2 and p.operation = $3))`,
-		u.Customer, service, operation, u.ID, micros(u.s.now().Add(-unprovedFor))).Scan(&open)
-	if err != nil {
-		return false, fmt.Errorf("look for unproved steps: %w", err)
-	}
-	return open, nil
+		args: []any{u.Customer, call.Service, call.Operation, u.ID, micros(u.s.now().Add(-unprovedFor))}, scan: into(open)}
 }
 
 // AddRepair writes a new repair of this case.
@@ -281,7 +335,7 @@ func (u *Update) SetRepair(id, status string) error {
 // Intent writes down what is about to be sent, before the first byte is, and
 // the audit's entry of it: without either nothing may be sent. The first time it
 // fixes key and bytes for life; afterwards it only counts.
-func (u *Update) Intent(p Step) error {
+func (u *Update) Intent(r Repair, p Step) error {
 	err := u.tx.Later(`insert into steps (`+stepColumns+`) values (`+placeholders(15)+`)
 		on conflict (repair, number) do update set sent = steps.sent + 1, sent_at = excluded.sent_at, outcome = 'unsettled', outcome_at = 0`,
 		p.Repair, p.Number, p.Service, p.Operation, p.Key, string(p.Request), micros(u.s.now()), 1, micros(u.s.now()), amend.Unsettled.String(), 0, 0, "", 0, "")
@@ -289,7 +343,7 @@ func (u *Update) Intent(p Step) error {
 		return fmt.Errorf("write the intent: %w", err)
 	}
 	crash.At(crash.IntentWritten)
-	return u.auditSent(p)
+	return u.auditSent(r, p)
 }
 
 // Sent corrects when a step was sent and answered, where the clock was put back.

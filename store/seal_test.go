@@ -153,7 +153,7 @@ func TestLateCommit(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if err := u.Intent(f.intent(repair)); err != nil {
+			if err := u.Intent(repair, f.intent(repair)); err != nil {
 				return err
 			}
 			close(wrote)

@@ -145,7 +145,7 @@ func TestFullDisk(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return u.Intent(store.Step{Repair: repair.ID, Request: []byte("{}")})
+			return u.Intent(repair, store.Step{Repair: repair.ID, Request: []byte("{}")})
 		})
 		if err != nil {
 			full++
@@ -220,7 +220,7 @@ func testReadersDuringWrites(t *testing.T, on engine) {
 	lease := f.claim("cus_000001")
 	err := f.Update(t.Context(), lease, func(u *store.Update) error {
 		u.Why = "half"
-		require.NoError(t, u.Note("kind", "ada", "half"))
+		u.Note("kind", "ada", "half")
 		c, _, err := f.OpenCase(t.Context(), "cus_000001")
 		require.NoError(t, err)
 		require.NotEqual(t, "half", c.Why)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"sync"
 )
 
@@ -18,7 +19,30 @@ type carrier interface {
 	Later(text string, args ...any) error
 	// QueryRow runs a query that gives one row.
 	QueryRow(text string, args ...any) row
+	// Ask runs several such queries in one journey.
+	Ask(all ...*inquiry) error
 }
+
+// inquiry is a query that gives one row or none.
+type inquiry struct {
+	text    string
+	args    []any
+	scan    func(row) error
+	missing bool // it gave none
+}
+
+// take scans the row of the answer, if there is one.
+func (q *inquiry) take(r row) error {
+	err := q.scan(r)
+	q.missing = errors.Is(err, sql.ErrNoRows)
+	if q.missing {
+		return nil
+	}
+	return err
+}
+
+// into scans a row into places.
+func into(places ...any) func(row) error { return func(r row) error { return r.Scan(places...) } }
 
 // inFile is a transaction on SQLite, where no statement travels.
 type inFile struct {
@@ -46,6 +70,16 @@ func (t inFile) QueryRow(text string, args ...any) row {
 		return t.Stmt(s).QueryRow(args...) //nolint:sqlclosecheck // as above
 	}
 	return t.Tx.QueryRow(text, args...)
+}
+
+// Ask is part of carrier.
+func (t inFile) Ask(all ...*inquiry) error {
+	for _, q := range all {
+		if err := q.take(t.QueryRow(q.text, q.args...)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // texts remembers statements that SQLite would otherwise parse each time, which

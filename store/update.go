@@ -20,6 +20,7 @@ type Lease struct {
 	Case      Case // as it was found
 	Asked     bool // people have asked for something that nobody has carried out
 	Repairing bool // a repair is open or proposed
+	who       subject
 }
 
 // Claim takes the lease of the customer's open case. It gives false where
@@ -32,8 +33,9 @@ func (s *Store) Claim(ctx context.Context, customer string, d time.Duration) (le
 		c, err := scanCase(and(tx.QueryRow(`update cases set fence = fence + 1, lease_until = $3, wake_at = $3
 			where customer = $1 and ended_at = 0 and lease_until <= $2 returning `+caseColumns+`,
 				exists (select 1 from requests where customer = $1 and taken_at = 0),
-				exists (select 1 from repairs r where r.case_id = cases.id and r.status in ('open', 'proposed'))`,
-			customer, micros(now), micros(lease.Until)), &lease.Asked, &lease.Repairing))
+				exists (select 1 from repairs r where r.case_id = cases.id and r.status in ('open', 'proposed')),
+				coalesce((select id from subjects where customer = $1), ''), coalesce((select key from subjects where customer = $1), '')`,
+			customer, micros(now), micros(lease.Until)), &lease.Asked, &lease.Repairing, &lease.who.id, &lease.who.key))
 		lease.CaseID, lease.Fence, lease.Case = c.ID, c.Fence, c
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -79,6 +81,9 @@ type Update struct {
 	*Case
 	s        *Store
 	tx       *tx
+	who      subject // of the audit; empty where it had none when the lease was taken
+	was      Case    // as it was read
+	notes    []any   // lines of the timeline that aren't written yet
 	released bool
 }
 
@@ -93,7 +98,7 @@ func (s *Store) Update(ctx context.Context, lease Lease, change func(*Update) er
 		if err != nil {
 			return fmt.Errorf("read the case: %w", err)
 		}
-		u := &Update{Case: &c, s: s, tx: tx}
+		u := &Update{Case: &c, s: s, tx: tx, who: lease.who, was: c}
 		if err := change(u); err != nil {
 			return err
 		}
@@ -146,15 +151,43 @@ func (u *Update) End(by string) {
 	u.EndedAt, u.EndedBy, u.WakeAt, u.leaseTo = u.s.now(), by, time.Time{}, time.Time{}
 }
 
+// save writes what has changed of the case, and the timeline. A column that
+// stays as it is costs nothing, nor do its indexes.
 func (u *Update) save() error {
-	c := u.Case
+	c, was := u.Case, &u.was
 	c.UpdatedAt = u.s.now()
-	err := u.tx.Later(`update cases set status = $3, state = $4, since = $5, looks = $6, rule = $7, attempts = $8, reason = $9, why = $10, next = $11,
-			updated_at = $12, ended_at = $13, ended_by = $14, wake_at = $15, due_at = $16, incident = $17, lease_until = $18, version = version + 1
-		where id = $1 and fence = $2`, c.ID, c.Fence, string(c.Status), c.State, micros(c.Since), c.Looks, c.Rule, c.Attempts, c.Reason, c.Why, c.Next,
-		micros(c.UpdatedAt), micros(c.EndedAt), c.EndedBy, micros(c.WakeAt), micros(c.DueAt), c.Incident, micros(c.leaseTo))
-	if err != nil {
+	text, args := `update cases set version = version + 1, updated_at = $3`, []any{c.ID, c.Fence, micros(c.UpdatedAt)}
+	for _, column := range []struct {
+		name     string
+		now, was any
+	}{
+		{"status", string(c.Status), string(was.Status)}, {"state", c.State, was.State}, {"since", micros(c.Since), micros(was.Since)}, {"looks", c.Looks, was.Looks},
+		{"rule", c.Rule, was.Rule}, {"attempts", c.Attempts, was.Attempts}, {"reason", c.Reason, was.Reason}, {"why", c.Why, was.Why}, {"next", c.Next, was.Next},
+		{"ended_at", micros(c.EndedAt), micros(was.EndedAt)}, {"ended_by", c.EndedBy, was.EndedBy}, {"wake_at", micros(c.WakeAt), micros(was.WakeAt)},
+		{"due_at", micros(c.DueAt), micros(was.DueAt)}, {"incident", c.Incident, was.Incident}, {"lease_until", micros(c.leaseTo), micros(was.leaseTo)},
+	} {
+		if column.now != column.was {
+			args = append(args, column.now)
+			text += fmt.Sprintf(", %s = $%d", column.name, len(args))
+		}
+	}
+	if err := u.tx.Later(text+` where id = $1 and fence = $2`, args...); err != nil {
 		return fmt.Errorf("write the case: %w", err)
+	}
+	return u.writeNotes()
+}
+
+// writeNotes writes the lines of the timeline, all at once.
+func (u *Update) writeNotes() error {
+	if len(u.notes) == 0 {
+		return nil
+	}
+	text := `insert into timeline (` + noteColumns + `) values (` + placeholders(noteWidth) + `)`
+	for n := noteWidth; n < len(u.notes); n += noteWidth {
+		text += `, (` + following(n, noteWidth) + `)`
+	}
+	if err := u.tx.Later(text, u.notes...); err != nil {
+		return fmt.Errorf("write the timeline: %w", err)
 	}
 	return nil
 }
@@ -169,18 +202,26 @@ type Entry struct {
 	Text     string // for people; holds no value of a sensitive field
 }
 
-// Note writes a line to the timeline.
-func (u *Update) Note(kind, actor, text string) error {
-	return u.s.note(u.tx, Entry{Customer: u.Customer, CaseID: u.ID, Kind: kind, Actor: actor, Text: text})
+// Note adds a line to the timeline.
+func (u *Update) Note(kind, actor, text string) {
+	u.notes = append(u.notes, u.s.entry(Entry{Customer: u.Customer, CaseID: u.ID, Kind: kind, Actor: actor, Text: text})...)
 }
 
+const (
+	noteColumns = `id, at, customer, case_id, kind, actor, text`
+	noteWidth   = 7
+)
+
 func (s *Store) note(tx *tx, e Entry) error {
-	err := tx.Later(`insert into timeline (id, at, customer, case_id, kind, actor, text) values ($1, $2, $3, $4, $5, $6, $7)`,
-		s.ids.New("note"), micros(s.now()), e.Customer, e.CaseID, e.Kind, e.Actor, e.Text)
-	if err != nil {
+	if err := tx.Later(`insert into timeline (`+noteColumns+`) values (`+placeholders(noteWidth)+`)`, s.entry(e)...); err != nil {
 		return fmt.Errorf("write the timeline: %w", err)
 	}
 	return nil
+}
+
+// entry are the columns of a new line.
+func (s *Store) entry(e Entry) []any {
+	return []any{s.ids.New("note"), micros(s.now()), e.Customer, e.CaseID, e.Kind, e.Actor, e.Text}
 }
 
 // Timeline lists what happened to a customer, newest first.

@@ -110,22 +110,32 @@ func (w *writer) gather(first *job) []*job {
 	return group
 }
 
-// commit carries out a group in one transaction; a job that fails is rolled
-// back alone.
+// commit carries out a group in one transaction. Mostly all of it goes well;
+// where a job fails everything is begun anew, with a savepoint before each job,
+// so that it is rolled back alone. Savepoints cost as much as what stands between
+// them: SQLite copies every page that is changed after one.
 func (w *writer) commit(group []*job) {
+	if !w.together(group, false) {
+		w.together(group, true)
+	}
+}
+
+// together is false where a job has failed that could not be rolled back alone;
+// nothing was written then.
+func (w *writer) together(group []*job, apart bool) bool {
 	begun, err := w.db.Begin()
 	if err != nil {
 		fail(group, fmt.Errorf("begin to write: %w", err))
-		return
+		return true
 	}
 	tx := &tx{inFile{begun, w.known}}
-	whole := true
-	for _, j := range group {
-		if !whole {
-			j.err = errBroken
-			continue
+	if apart {
+		w.each(tx, group)
+	} else if !w.all(tx, group) {
+		if err := begun.Rollback(); err != nil {
+			w.db.Exec("rollback") //nolint:errcheck // mostly it is gone already, and then this fails
 		}
-		whole = w.one(tx, j)
+		return len(group) == 1
 	}
 	crash.At(crash.StoreCommitting)
 	err = begun.Commit()
@@ -136,6 +146,32 @@ func (w *writer) commit(group []*job) {
 		// What couldn't be committed must not stay open on the one connection;
 		// mostly it is gone already, and then this fails.
 		w.db.Exec("rollback") //nolint:errcheck // see above
+	}
+	return true
+}
+
+// all carries out jobs up to the first that fails.
+func (w *writer) all(tx *tx, group []*job) bool {
+	for _, j := range group {
+		if j.err = j.ctx.Err(); j.err != nil {
+			continue
+		}
+		if j.err = guarded(tx, j.do); j.err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// each carries out jobs, those too that come after one that fails.
+func (w *writer) each(tx *tx, group []*job) {
+	whole := true
+	for _, j := range group {
+		if !whole {
+			j.err = errBroken
+			continue
+		}
+		whole = w.one(tx, j)
 	}
 }
 

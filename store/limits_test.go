@@ -1,0 +1,80 @@
+package store_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"amend/store"
+)
+
+// An hour that was counted a moment ago is only added to; where the sum comes
+// near the limit it is counted anew.
+func TestHour(t *testing.T) { onEach(t, testHour) }
+
+func testHour(t *testing.T, on engine) {
+	t.Parallel()
+	f := on.setup(t)
+	begin := func(from, to int) {
+		for i := from; i < to; i++ {
+			lease := f.claim(fmt.Sprintf("cus_%06d", i))
+			require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) error {
+				_, err := u.AddRepair(store.Repair{Rule: "r", Status: store.RepairOpen, Plan: []byte("{}")})
+				return err
+			}))
+		}
+	}
+	begin(0, 3)
+	at := f.clock.Now()
+	begin(3, 5)
+	lease := f.claim("cus_000009")
+	for _, c := range []struct {
+		name               string
+		begun, limit, want int
+	}{
+		{"added to, far from the limit", 700, 100_000, 702},
+		{"counted anew, near the limit", 700, 710, 5},
+		{"counted anew, over the limit", 700, 10, 5},
+	} {
+		q := store.Question{Rule: "r", AtOnce: 100_000, PerHour: c.limit, Hour: store.Hour{Begun: c.begun, At: at}}
+		var load store.Load
+		var facts store.Facts
+		require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) (err error) {
+			if load, err = u.Load(q); err != nil {
+				return err
+			}
+			facts, err = u.Facts(q)
+			return err
+		}))
+		require.Equal(t, c.want, load.LastHour, c.name)
+		require.Equal(t, c.want, facts.LastHour, c.name)
+	}
+}
+
+// How often a rule has acted for one customer is found without reading what it
+// did for all others.
+func TestFlappingIsFoundByTheCustomer(t *testing.T) {
+	t.Parallel()
+	f := onSQLite.setup(t)
+	lease := f.claim("cus_000001")
+	var text string
+	var args []any
+	require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) error {
+		text, args = u.LoadText(store.Question{Rule: "r"})
+		return nil
+	}))
+	rows, err := f.raw().QueryContext(t.Context(), "explain query plan "+text, args...)
+	require.NoError(t, err)
+	defer rows.Close()
+	var plan strings.Builder
+	for rows.Next() {
+		var a, b, c int
+		var line string
+		require.NoError(t, rows.Scan(&a, &b, &c, &line))
+		plan.WriteString(line + "\n")
+	}
+	require.NoError(t, rows.Err())
+	require.Contains(t, plan.String(), "repairs_customer (customer=? AND rule=? AND created_at>?)")
+}
