@@ -1,6 +1,7 @@
 package connectors
 
 import (
+	"strings"
 	"time"
 
 	"amend"
@@ -84,26 +85,73 @@ func (b *Batch) Records(at time.Time) []amend.Record {
 	return b.records
 }
 
+// Texts makes strings that share memory, a few records' worth at a time: few
+// enough that one record that is kept doesn't keep a page. The zero Texts is
+// ready; nil makes each string by itself.
+type Texts struct{ shared strings.Builder }
+
+// sharedTexts is how many bytes of texts share memory.
+const sharedTexts = 1 << 10
+
+// Of is the text as a string.
+func (t *Texts) Of(text []byte) string {
+	if t == nil || len(text) > sharedTexts/8 {
+		return string(text)
+	}
+	if t.shared.Cap()-t.shared.Len() < len(text) {
+		t.shared.Reset() // strings that were made keep what they share
+		t.shared.Grow(sharedTexts)
+	}
+	from := t.shared.Len()
+	t.shared.Write(text)
+	return t.shared.String()[from:]
+}
+
 // Listing collects the records of one page of a list.
 type Listing struct {
-	entity *amend.Entity
+	ids    IDs
+	texts  Texts
 	page   Page
+	room   int
 	rising bool // while keys rise no key can occur twice
 }
 
+// IDs tells what can be an ID. An *amend.Entity does.
+type IDs interface{ Valid(id string) bool }
+
 // NewListing begins an empty page with room for so many records.
-func NewListing(entity *amend.Entity, room int) *Listing {
-	return &Listing{entity: entity, page: Page{Records: make([]Keyed, 0, room)}, rising: true}
+func NewListing(ids IDs, room int) *Listing {
+	return &Listing{ids: ids, room: room, rising: true}
+}
+
+// Into lets the page use the memory of records that nobody needs any more.
+func (l *Listing) Into(records []Keyed) { l.page.Records = records[:0] }
+
+// Spare is memory for the values of the next record: those of the one whose
+// place it takes. It is nil where there are not as many.
+func (l *Listing) Spare(values int) []amend.Value {
+	n := len(l.page.Records)
+	if n == cap(l.page.Records) {
+		return nil
+	}
+	if old := l.page.Records[:n+1][n].Record.Values; len(old) == values {
+		return old
+	}
+	return nil
 }
 
 // Add appends one record, or counts it as skipped if its key is no ID.
 func (l *Listing) Add(key []byte, at time.Time, record func(at time.Time) amend.Record) {
-	id := string(key)
-	if id == "" || !l.entity.Valid(id) {
+	id := l.texts.Of(key)
+	if id == "" || !l.ids.Valid(id) {
 		l.page.Skipped++
 		return
 	}
-	if n := len(l.page.Records); n > 0 && id <= l.page.Records[n-1].ID {
+	if cap(l.page.Records) == 0 {
+		l.page.Records = make([]Keyed, 0, l.room)
+	}
+	n := len(l.page.Records)
+	if n > 0 && id <= l.page.Records[n-1].ID {
 		l.rising = false
 	}
 	l.page.Records = append(l.page.Records, Keyed{ID: id, Record: record(at)})
@@ -129,6 +177,7 @@ func onceEach(records []Keyed, at time.Time) []Keyed {
 		place[k.ID] = len(kept)
 		kept = append(kept, k)
 	}
+	clear(records[len(kept):]) // so that no two places hold the same values when the memory is used again
 	return kept
 }
 

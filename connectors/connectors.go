@@ -52,6 +52,10 @@ type Abilities struct {
 type PageRequest struct {
 	Cursor string    // empty for the first page
 	Since  time.Time // zero for all
+	// Into is the records of a page that nobody needs any more, or nil. Their
+	// memory may be used again, that of their values, too: whoever still keeps
+	// one of them must have cloned its values.
+	Into []Keyed
 }
 
 // Page is one page of a list, in the order of the service. A customer occurs

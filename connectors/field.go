@@ -37,9 +37,14 @@ func (r *FieldReader) Name() string { return r.field.Name }
 // Text reads a text: a string, a time in RFC 3339, a duration such as 5m, or a
 // decimal where the field has a scale.
 func (r *FieldReader) Text(text []byte) (amend.Value, error) {
+	return r.TextIn(nil, text)
+}
+
+// TextIn is Text for many records whose strings may share memory.
+func (r *FieldReader) TextIn(texts *Texts, text []byte) (amend.Value, error) {
 	switch r.field.Type {
 	case amend.String:
-		return r.declared(text)
+		return r.declared(texts, text)
 	case amend.Timestamp:
 		var at time.Time
 		if err := at.UnmarshalText(text); err != nil {
@@ -62,7 +67,7 @@ func (r *FieldReader) Text(text []byte) (amend.Value, error) {
 }
 
 // declared keeps the text of a declared value once for all records.
-func (r *FieldReader) declared(text []byte) (amend.Value, error) {
+func (r *FieldReader) declared(texts *Texts, text []byte) (amend.Value, error) {
 	for i := range r.values {
 		if r.values[i].Text() == string(text) {
 			return r.values[i], nil
@@ -71,7 +76,7 @@ func (r *FieldReader) declared(text []byte) (amend.Value, error) {
 	if len(r.values) > 0 {
 		return r.fail("has a value that is not declared")
 	}
-	return amend.StringOf(string(text)), nil
+	return amend.StringOf(texts.Of(text)), nil
 }
 
 // Number reads a number in decimal, as JSON writes it. An int must be written

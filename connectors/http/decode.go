@@ -1,15 +1,11 @@
 package http
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"slices"
-	"sync"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"amend"
+	"amend/connectors"
 )
 
 // scanner walks an answer once and picks what a shape declares, without
@@ -19,26 +15,22 @@ type scanner struct {
 	shape  *shape
 	answer *answer
 	row    row
-	each   func() // takes the row after each item
-	items  bool   // the declared place of the items was found
-	next   string // the cursor, if one was picked
+	each   func()                         // takes the row after each item
+	spare  func(values int) []amend.Value // memory for the values of the next item; may be nil, and give nil
+	items  bool                           // the declared place of the items was found
+	next   string                         // the cursor, if one was picked
 
-	outer, inner input
-	dec          *jsontext.Decoder
-	scratch      []byte
-	slab         []amend.Value
-}
-
-// input is a decoder with what it reads, without copying.
-type input struct {
-	dec  jsontext.Decoder
-	text bytes.Buffer
-}
-
-func (in *input) open(text []byte) *jsontext.Decoder {
-	in.text = *bytes.NewBuffer(text)
-	in.dec.Reset(&in.text)
-	return &in.dec
+	text      []byte
+	unchecked uint64 // the highest bits of eight bytes until a byte outside ASCII was met, then 0
+	err       error  // why the walk ended, where it isn't errNotStrict
+	root      *layout
+	item      *layout
+	stranger  member // stands for all names that are not learned
+	learned   int
+	objects   uint64
+	scratch   []byte
+	slab      []amend.Value
+	texts     connectors.Texts
 }
 
 // row is one item while it is read.
@@ -47,22 +39,22 @@ type row struct {
 	key     []byte
 	version string
 	problem string // why it can't be believed; names the field and never a value
+	spare   bool   // the values are not of the slab
 }
 
-var scanners = sync.Pool{New: func() any { return new(scanner) }}
-
 func newScanner(shape *shape, a *answer) *scanner {
-	s := scanners.Get().(*scanner)
-	s.shape, s.answer, s.items, s.next = shape, a, false, ""
+	s, _ := shape.scanners.Get().(*scanner)
+	if s == nil || s.learned >= mostLearned {
+		s = &scanner{shape: shape, root: newLayout(shape.answer), item: newLayout(shape.item)}
+	}
+	s.answer, s.items, s.next, s.err = a, false, "", nil
 	return s
 }
 
 // free gives the scanner back; values that were handed out stay valid.
 func (s *scanner) free() {
-	s.shape, s.answer, s.each, s.dec, s.slab, s.row.values = nil, nil, nil, nil, nil, nil
-	s.outer.open(nil)
-	s.inner.open(nil)
-	scanners.Put(s)
+	s.answer, s.each, s.spare, s.text, s.slab, s.row.values, s.texts = nil, nil, nil, nil, nil, nil, connectors.Texts{}
+	s.shape.scanners.Put(s)
 }
 
 // read walks the answer: each is called after each item, and then items and
@@ -72,15 +64,12 @@ func (s *scanner) read() error {
 	if err != nil {
 		return err
 	}
-	if !s.shape.items.computed() {
-		s.dec = s.outer.open(body)
-		if err := s.root(); err != nil {
-			return err
-		}
-		if err := atEnd(s.dec); err != nil {
-			return err
-		}
-	} else if err := s.computedItems(); err != nil {
+	if s.shape.items.computed() {
+		err = s.computedItems()
+	} else {
+		err = s.whole(body, s.start)
+	}
+	if err != nil {
 		return err
 	}
 	if !s.items && !s.shape.single {
@@ -89,23 +78,29 @@ func (s *scanner) read() error {
 	return s.cursor()
 }
 
-func atEnd(dec *jsontext.Decoder) error {
-	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+// whole walks a text that is one value and nothing else.
+func (s *scanner) whole(text []byte, walk func(at, depth int) int) error {
+	s.text, s.unchecked = text, highest
+	at := walk(space(text, 0), 0)
+	switch {
+	case s.err != nil:
+		return s.err
+	case at < 0 || space(text, at) < len(text):
 		return errNotStrict
 	}
 	return nil
 }
 
-func (s *scanner) root() error {
+func (s *scanner) start(at, depth int) int {
 	switch {
 	case s.shape.single:
-		return s.item()
+		return s.one(at, depth)
 	case len(s.shape.answer.slots) > 0:
-		return s.value(s.shape.answer)
-	case s.dec.PeekKind() != '{':
-		return errNotAnObject
+		return s.list(at, depth)
+	case !s.stands(at, '{'):
+		return s.fail(errNotAnObject)
 	}
-	return s.object(s.shape.answer)
+	return s.members(at, s.root, depth)
 }
 
 var (
@@ -114,71 +109,130 @@ var (
 	errNotAList    = errors.New("items is not a list in this answer")
 )
 
-// object walks the members of an object and skips what nobody declared.
-func (s *scanner) object(n *node) error {
-	if _, err := s.dec.ReadToken(); err != nil {
-		return errNotStrict
+func (s *scanner) fail(err error) int {
+	s.err = err
+	return broken
+}
+
+func (s *scanner) stands(at int, c byte) bool { return at < len(s.text) && s.text[at] == c }
+
+// mostNested is how deep an answer may be nested.
+const mostNested = 10_000
+
+// members reads an object.
+func (s *scanner) members(at int, l *layout, depth int) int {
+	if depth == mostNested {
+		return broken
 	}
-	for s.dec.PeekKind() != '}' {
-		name, err := s.dec.ReadValue()
-		if err != nil {
-			return errNotStrict
-		}
-		kid := s.kid(n, name)
+	s.objects++
+	o := object{layout: l, number: s.objects}
+	m, value := l.first, broken
+	at++
+	if m != nil {
+		value = m.opening.end(s.text, at)
+	}
+	for {
 		switch {
-		case kid != nil:
-			err = s.value(kid)
-		case s.dec.SkipValue() != nil:
-			err = errNotStrict
+		case value >= 0:
+			m.object, value = o.number, space(s.text, value)
+		case s.stands(at, '}'):
+			return at + 1
+		default:
+			if m, value = s.member(&o, at); m == nil {
+				return value
+			}
 		}
-		if err != nil {
-			return err
+		if m.node != nil {
+			at = s.declared(value, m, depth+1)
+		} else {
+			at = s.skip(value, m, depth+1)
+		}
+		if at < 0 {
+			return broken
+		}
+		o.last, m, value = m, m.next, broken
+		if m != nil && m.object != o.number {
+			value = m.lead.end(s.text, at)
 		}
 	}
-	if _, err := s.dec.ReadToken(); err != nil {
-		return errNotStrict
-	}
-	return nil
 }
 
-// kid finds the node of a quoted name.
-func (s *scanner) kid(n *node, quoted []byte) *node {
-	for _, kid := range n.kids {
-		if kid.quoted == string(quoted) {
-			return kid
+// skip reads a value of which nothing is declared.
+func (s *scanner) skip(at int, m *member, depth int) int {
+	if at >= len(s.text) {
+		return broken
+	}
+	c := s.text[at]
+	if c == '"' {
+		return s.quoted(at + 1)
+	}
+	switch c {
+	case '{':
+		if m == &s.stranger {
+			return s.members(at, &layout{full: true}, depth)
 		}
+		return s.members(at, m.inside(), depth)
+	case '[':
+		return s.elements(at, m, depth)
+	case 't':
+		return literal(s.text, at, "true")
+	case 'f':
+		return literal(s.text, at, "false")
+	case 'n':
+		return literal(s.text, at, "null")
 	}
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return nil
-	}
-	return n.find(string(s.unquote(quoted)))
+	return number(s.text, at)
 }
 
-// value reads what stands at a node.
-func (s *scanner) value(n *node) error {
-	kind := s.dec.PeekKind()
+// elements reads a list, of what m says, or of items where m is nil.
+func (s *scanner) elements(at int, m *member, depth int) int {
+	if depth == mostNested {
+		return broken
+	}
+	if at = space(s.text, at+1); s.stands(at, ']') {
+		return at + 1
+	}
+	for {
+		if m == nil {
+			at = s.one(at, depth+1)
+		} else {
+			at = s.skip(at, m, depth+1)
+		}
+		if at < 0 {
+			return broken
+		}
+		if at = space(s.text, at); s.stands(at, ']') {
+			return at + 1
+		}
+		if at = after(s.text, at, ','); at < 0 {
+			return broken
+		}
+	}
+}
+
+// declared reads what stands at a node.
+func (s *scanner) declared(at int, m *member, depth int) int {
+	n := m.node
 	switch {
 	case len(n.slots) > 0 && n.slots[0] == slotItems:
-		return s.array()
-	case len(n.kids) > 0 && kind == '{':
-		return s.object(n)
+		return s.list(at, depth)
 	case len(n.kids) > 0:
-		if kind != 'n' { // what stands below null is missing, below anything else it is wrong
+		if s.stands(at, '{') {
+			return s.members(at, m.inside(), depth)
+		}
+		if !s.stands(at, 'n') { // what stands below null is missing, below anything else it is wrong
 			s.wrong(n)
 		}
-		if s.dec.SkipValue() != nil {
-			return errNotStrict
-		}
-		return nil
+		return s.skip(at, &s.stranger, depth)
 	}
-	raw, err := s.dec.ReadValue()
-	if err != nil {
-		return errNotStrict
+	end := s.skip(at, &s.stranger, depth)
+	if end < 0 {
+		return broken
 	}
 	for _, slot := range n.slots {
-		s.set(slot, raw)
+		s.set(slot, s.text[at:end])
 	}
-	return nil
+	return end
 }
 
 // wrong notes that nothing below a node can be read.
@@ -198,47 +252,43 @@ func (s *scanner) complain(problem string) {
 	}
 }
 
-// array reads the items.
-func (s *scanner) array() error {
-	if s.dec.PeekKind() != '[' {
-		return errNotAList
-	}
-	if _, err := s.dec.ReadToken(); err != nil {
-		return errNotStrict
+// list reads the items.
+func (s *scanner) list(at, depth int) int {
+	if !s.stands(at, '[') {
+		return s.fail(errNotAList)
 	}
 	s.items = true
-	for s.dec.PeekKind() != ']' {
-		if err := s.item(); err != nil {
-			return err
-		}
-	}
-	if _, err := s.dec.ReadToken(); err != nil {
-		return errNotStrict
-	}
-	return nil
+	return s.elements(at, nil, depth)
 }
 
-// item reads one item into the row and hands it on.
-func (s *scanner) item() error {
+// one reads one item into the row and hands it on.
+func (s *scanner) one(at, depth int) int {
 	s.begin()
-	var err error
-	switch {
-	case s.dec.PeekKind() != '{':
+	var end int
+	if s.stands(at, '{') {
+		end = s.object(at, depth)
+	} else {
 		s.complain("an item is not an object")
-		if s.dec.SkipValue() != nil {
-			err = errNotStrict
-		}
-	case len(s.shape.calculated) > 0:
-		err = s.whole()
-	default:
-		err = s.object(s.shape.item)
+		end = s.skip(at, &s.stranger, depth)
 	}
-	if err != nil {
-		return err
+	if end < 0 {
+		return broken
 	}
 	s.finish()
 	s.each()
-	return nil
+	return end
+}
+
+// object reads an item that is one, and computes what is computed from it.
+func (s *scanner) object(at, depth int) int {
+	end := s.members(at, s.item, depth)
+	if end < 0 || len(s.shape.calculated) == 0 {
+		return end
+	}
+	if err := s.calculateAll(s.text[at:end]); err != nil {
+		return s.fail(err)
+	}
+	return end
 }
 
 // slabRows is for how many records memory is taken at once: few enough that one
@@ -247,10 +297,17 @@ const slabRows = 32
 
 func (s *scanner) begin() {
 	n := len(s.shape.fields)
-	if len(s.slab) < n {
-		s.slab = make([]amend.Value, slabRows*n)
+	s.row.values, s.row.spare = nil, false
+	if s.spare != nil {
+		s.row.values = s.spare(n)
+		s.row.spare = s.row.values != nil
 	}
-	s.row.values = s.slab[:n:n]
+	if !s.row.spare {
+		if len(s.slab) < n {
+			s.slab = make([]amend.Value, slabRows*n)
+		}
+		s.row.values = s.slab[:n:n]
+	}
 	clear(s.row.values)
 	s.row.key, s.row.version, s.row.problem = s.row.key[:0], "", ""
 }
@@ -268,7 +325,8 @@ func (s *scanner) finish() {
 
 // keep hands the row's values out for good.
 func (s *scanner) keep() []amend.Value {
-	kept := s.row.values
-	s.slab = s.slab[len(kept):]
-	return kept
+	if !s.row.spare {
+		s.slab = s.slab[len(s.row.values):]
+	}
+	return s.row.values
 }

@@ -2,6 +2,8 @@ package http
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -19,6 +21,13 @@ func decodeAll(text []byte) (any, error) {
 		return nil, err
 	}
 	return v, atEnd(dec)
+}
+
+func atEnd(dec *jsontext.Decoder) error {
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return errNotStrict
+	}
+	return nil
 }
 
 func decodeValue(dec *jsontext.Decoder, depth int) (any, error) {

@@ -32,6 +32,7 @@ const (
 type connector struct {
 	service    *amend.Service
 	entity     *amend.Entity
+	ids        *ids // of the entity
 	client     *client
 	one        *read // nil where it isn't offered; the same for the next two
 	many       *read
@@ -48,7 +49,7 @@ func open(d connectors.Declaration, s connectors.Surroundings) (connectors.Conne
 	var spec declaration
 	d.Decode(&spec)
 	c := &compiler{service: d.Service, environments: map[string]*conditions.Dynamic{}}
-	made := &connector{service: d.Service, entity: d.Entity, now: s.Now, log: s.Log.With("service", d.Service.Name)}
+	made := &connector{service: d.Service, entity: d.Entity, ids: newIDs(d.Entity.ID), now: s.Now, log: s.Log.With("service", d.Service.Name)}
 	made.client = c.client(&spec.HTTP, s)
 	c.reads(&spec.Read, made)
 	c.operations(spec.Operations, made)

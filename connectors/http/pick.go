@@ -14,18 +14,18 @@ import (
 )
 
 // set takes what was picked for a slot.
-func (s *scanner) set(slot int, raw jsontext.Value) {
+func (s *scanner) set(slot int, raw []byte) {
 	switch slot {
 	case slotKey:
 		s.row.key = append(s.row.key[:0], s.name(raw)...)
-		if s.shape.lent && len(s.row.key) == 0 && raw.Kind() != 'n' {
+		if s.shape.lent && len(s.row.key) == 0 && kind(raw) != 'n' {
 			s.complain("its key names nobody")
 		}
 	case slotVersion:
 		s.row.version = string(s.name(raw))
 	case slotNext:
 		s.next = string(s.name(raw))
-		if s.next == "" && raw.Kind() != 'n' && raw.Kind() != '"' {
+		if s.next == "" && kind(raw) != 'n' && kind(raw) != '"' {
 			s.next = notACursor
 		}
 	default:
@@ -43,8 +43,8 @@ const notACursor = "\x00"
 
 // name reads what names something: a text, or a whole number as its digits.
 // Anything else names nothing.
-func (s *scanner) name(raw jsontext.Value) []byte {
-	switch raw.Kind() {
+func (s *scanner) name(raw []byte) []byte {
+	switch kind(raw) {
 	case '"':
 		return s.unquote(raw)
 	case '0':
@@ -55,14 +55,23 @@ func (s *scanner) name(raw jsontext.Value) []byte {
 	return nil
 }
 
-func (s *scanner) field(reader *connectors.FieldReader, raw jsontext.Value) (amend.Value, error) {
-	switch raw.Kind() {
+// kind is the first byte of a value, which tells what it is: '0' for
+// all numbers.
+func kind(raw []byte) byte {
+	if c := raw[0]; c != '-' && (c < '0' || c > '9') {
+		return c
+	}
+	return '0'
+}
+
+func (s *scanner) field(reader *connectors.FieldReader, raw []byte) (amend.Value, error) {
+	switch kind(raw) {
 	case '"':
-		return reader.Text(s.unquote(raw))
+		return reader.TextIn(&s.texts, s.unquote(raw))
 	case '0':
 		return reader.Number(raw)
 	case 't', 'f':
-		return reader.Bool(raw.Kind() == 't')
+		return reader.Bool(kind(raw) == 't')
 	case 'n':
 		return reader.Null()
 	}
@@ -83,20 +92,9 @@ func (s *scanner) unquote(raw []byte) []byte {
 	return text
 }
 
-// whole reads an item of which something is computed: it is picked from as
-// any other, and then decoded.
-func (s *scanner) whole() error {
-	raw, err := s.dec.ReadValue()
-	if err != nil {
-		return errNotStrict
-	}
-	outer := s.dec
-	defer func() { s.dec = outer }()
-	s.dec = s.inner.open(raw)
-	if err := s.object(s.shape.item); err != nil {
-		return err
-	}
-	item, err := decodeAll(raw)
+// calculateAll computes what is computed from a whole item.
+func (s *scanner) calculateAll(text []byte) error {
+	item, err := decodeAll(text)
 	if err != nil {
 		return err
 	}
@@ -159,8 +157,7 @@ func (s *scanner) computedItems() error {
 		if err != nil {
 			return errNotStrict
 		}
-		s.dec = s.outer.open(text)
-		if err := s.item(); err != nil {
+		if err := s.whole(text, s.one); err != nil {
 			return err
 		}
 	}

@@ -91,7 +91,7 @@ func (c *connector) List(ctx context.Context, request connectors.PageRequest) (c
 		return connectors.Page{}, err
 	}
 	defer a.release()
-	page, err := c.decodePage(a)
+	page, err := c.decodePage(a, request.Into)
 	if err != nil {
 		return connectors.Page{}, err
 	}

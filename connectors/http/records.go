@@ -64,10 +64,12 @@ func (c *connector) decodeMany(a *answer, ids []string) ([]amend.Record, error) 
 	return batch.Records(a.at), nil
 }
 
-func (c *connector) decodePage(a *answer) (connectors.Page, error) {
+func (c *connector) decodePage(a *answer, into []connectors.Keyed) (connectors.Page, error) {
 	s := newScanner(c.list.shape, a)
 	defer s.free()
-	listing, record := connectors.NewListing(c.entity, min(c.list.max, defaultList)), s.record
+	listing, record := connectors.NewListing(c.ids, min(c.list.max, defaultList)), s.record
+	listing.Into(into)
+	s.spare = listing.Spare
 	s.each = func() { listing.Add(s.row.key, a.at, record) }
 	if err := s.read(); err != nil {
 		return connectors.Page{}, malformed(err.Error())

@@ -3,6 +3,7 @@ package http
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"amend/conditions"
 	"amend/connectors"
@@ -36,6 +37,7 @@ type shape struct {
 	calculated []calculation // what is computed from a whole item
 	single     bool          // the answer itself is the item
 	lent       bool          // the key is that of another read: an item may leave it out
+	scanners   sync.Pool     // of *scanner, which know what the answers have looked like
 }
 
 // calculation is a value that is computed instead of picked.
@@ -46,10 +48,9 @@ type calculation struct {
 
 // node is one name on the way to what is picked.
 type node struct {
-	quoted string // the name as it most likely stands in JSON
-	name   string
-	kids   []*node
-	slots  []int // what is picked here
+	name  string
+	kids  []*node
+	slots []int // what is picked here
 }
 
 // Slots are indexes of fields, or one of these.
@@ -69,7 +70,7 @@ func (n *node) insert(path []string, slot int) bool {
 		}
 		kid := n.find(name)
 		if kid == nil {
-			kid = &node{name: name, quoted: `"` + name + `"`}
+			kid = &node{name: name}
 			n.kids = append(n.kids, kid)
 		}
 		n = kid
