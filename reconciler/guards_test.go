@@ -257,7 +257,9 @@ func testFirstPass(t *testing.T, o options) {
 	c := w.lastCase(customer)
 	require.Equal(t, "full_pass", c.Reason)
 	require.Empty(t, w.bank.Journal().Entries())
+	require.Greater(t, c.WakeAt.Sub(w.clock.Now()), time.Minute, "nobody is read again and again while a scan goes on")
 	w.scan()
+	require.False(t, w.lastCase(customer).WakeAt.After(w.clock.Now()), "whoever waited for the scan need wait no longer")
 	require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
 }
 

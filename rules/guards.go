@@ -93,6 +93,10 @@ const busy = 250 * time.Millisecond
 // pausedFor is when to look again where a pause has no end.
 const pausedFor = 10 * time.Minute
 
+// passing is when to look again where a full scan has to end first, should the
+// customer be in order meanwhile.
+const passing = 5 * time.Minute
+
 // again is when to look again where no time is known.
 const again = 15 * time.Second
 
@@ -175,15 +179,21 @@ func brakes(f Facts) Decision {
 	if f.ByPerson {
 		return allowed()
 	}
-	if f.Customers < 0 && f.Rule.Mode == Auto {
-		return Decision{Reason: FirstPass, Say: fmt.Sprintf("No full scan has ended since this version of %s is in use", f.Rule.Name), Until: f.Now.Add(time.Second)}
-	}
-	for _, ask := range []func(Facts) Decision{share, flapping} {
+	for _, ask := range []func(Facts) Decision{firstPass, share, flapping} {
 		if d := ask(f); !d.Go() {
 			return d
 		}
 	}
 	return allowed()
+}
+
+// firstPass asks that everybody was looked at with the rule as it is. Whoever
+// waits for that is looked at as soon as the scan ends.
+func firstPass(f Facts) Decision {
+	if f.Customers >= 0 || f.Rule.Mode != Auto {
+		return allowed()
+	}
+	return Decision{Reason: FirstPass, Say: fmt.Sprintf("No full scan has ended since this version of %s is in use", f.Rule.Name), Until: f.Now.Add(passing)}
 }
 
 // usually is how many times as many customers as on an ordinary day may be in a

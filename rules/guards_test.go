@@ -42,7 +42,7 @@ func TestGuard(t *testing.T) {
 		{"Settling", func(f *rules.Facts) { f.Since = f.Since.Add(1) }, rules.Settling, 1, rules.Allowed},
 		{"SeenOnce", func(f *rules.Facts) { f.Looks = 1 }, rules.Settling, time.Second, rules.Allowed},
 		{"SeenOnceWithoutSettle", func(f *rules.Facts) { f.Looks, f.Settle = 1, 0 }, rules.Allowed, 0, rules.Allowed},
-		{"FirstPass", func(f *rules.Facts) { f.Customers = -1 }, rules.FirstPass, time.Second, rules.Allowed},
+		{"FirstPass", func(f *rules.Facts) { f.Customers = -1 }, rules.FirstPass, 5 * time.Minute, rules.Allowed},
 		{"Share", func(f *rules.Facts) { f.InState = 201 }, rules.Share, 10 * time.Minute, rules.Allowed},
 		{"ShareOfAWeek", func(f *rules.Facts) { f.InState, f.Usual = 205, 41 }, rules.Allowed, 0, rules.Allowed},
 		{"MoreThanInAWeek", func(f *rules.Facts) { f.InState, f.Usual = 206, 41 }, rules.Share, 10 * time.Minute, rules.Allowed},

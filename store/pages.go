@@ -140,7 +140,7 @@ type Counted struct {
 }
 
 // FinishPage adds what was counted to the scan, and ends the scan where no page
-// is left.
+// is left. Whoever waited for a full scan is looked at then.
 func (s *Store) FinishPage(ctx context.Context, p Page, c Counted) (scan Scan, err error) {
 	err = s.page(ctx, p, func(tx *tx) error {
 		if scan, err = scanScan(tx.QueryRow(`select `+scanColumns+` from scans where id = $1`, p.Scan.ID)); err != nil {
@@ -158,6 +158,12 @@ func (s *Store) FinishPage(ctx context.Context, p Page, c Counted) (scan Scan, e
 			scan.EndedAt, scan.Status = s.now(), ScanDone
 			if scan.Error != "" {
 				scan.Status = ScanPartial
+			}
+		}
+		if scan.Kind == FullScan && scan.Status == ScanDone {
+			err := tx.Later(`update cases set wake_at = $1 where ended_at = 0 and reason = 'full_pass' and wake_at > $1 and lease_until <= $1`, micros(scan.EndedAt))
+			if err != nil {
+				return fmt.Errorf("wake who waited for the scan: %w", err)
 			}
 		}
 		return saveCounts(tx, scan)
