@@ -62,7 +62,11 @@ cover: ## Test coverage by function, as a page in .tools/cover.html
 	@go tool cover -func=.tools/cover.out | tail -n 1
 
 .PHONY: bench
-bench: ## The benchmarks, with allocations
+bench: ## Scans beside hand-written loops and peers as one table, what they cost as they grow, the Go benchmarks
+	@go run ./bench/scans
+	@go run ./bench/scans -instructions -samples 1
+	@go run ./bench/scans -growth 10000,100000,1000000 -rows 'merged$$'
+	@go run ./bench/scans -growth 10000,100000,1000000,10000000 -rows 'masked$$'
 	go test -run='^$$' -bench=. -benchmem ./...
 
 .PHONY: soak

@@ -19,12 +19,24 @@ import (
 )
 
 func (a *app) planCommand() *cobra.Command {
-	return &cobra.Command{
+	var explain bool
+	c := &cobra.Command{
 		Use:   "plan",
 		Short: "Look at all customers and say what would be done; nothing is changed",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return a.plan(c.Context()) },
+		Long: `Look at all customers and say what would be done; nothing is changed.
+
+--explain says how a scan would read each service, why, and how many calls that
+takes, and looks at nobody: it reads the first page of each list alone.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if explain {
+				return a.explain(c.Context())
+			}
+			return a.plan(c.Context())
+		},
 	}
+	c.Flags().BoolVar(&explain, "explain", false, "say how a scan would read the services, instead of looking at anybody")
+	return c
 }
 
 // planned is what plan says of all customers in one state.

@@ -13,7 +13,7 @@ import (
 )
 
 // stream is one service's list, page by page and in key order. The next page
-// is fetched while this one is used, so memory holds two pages of each service
+// is fetched while this one is used, so memory holds two pages of each service,
 // whatever the number of customers.
 type stream struct {
 	service int
@@ -21,17 +21,48 @@ type stream struct {
 	from    string // the cursor of its first page
 	after   string // who comes up to here has been looked at before
 	pages   chan fetched
-	page    []connectors.Keyed
-	cursor  string // of this page
-	last    string
+	page    []connectors.Keyed // the connector's: it is only read
+	at      int                // where on the page its next customer is
+	repeats bool               // the page holds a customer more than once
+	last    string             // the last customer of the page
+	cursor  string             // of the page
+	missing amend.Record       // of whoever isn't in the list at this place
+	twice   int                // customers who were listed more than once
 	failed  error
+	wrong   error // it isn't in key order
 	ended   bool
 }
 
 type fetched struct {
 	page   connectors.Page
-	cursor string // that it was asked for with
+	cursor string    // that it was asked for with
+	at     time.Time // when it came
 	err    error
+	order  order
+}
+
+// order is how the customers of a page follow each other.
+type order uint8
+
+const (
+	rises order = iota
+	repeats
+	falls
+)
+
+// orderOf looks through a page. It is done by whoever fetches it, beside the
+// merge.
+func orderOf(page []connectors.Keyed) order {
+	found := rises
+	for i := 1; i < len(page); i++ {
+		switch c := strings.Compare(page[i].ID, page[i-1].ID); {
+		case c < 0:
+			return falls
+		case c == 0:
+			found = repeats
+		}
+	}
+	return found
 }
 
 // position is where a part of a survey begins.
@@ -44,25 +75,38 @@ type position struct {
 // errCircle is a list that would never end.
 var errCircle = errors.New("the list goes round in circles: a cursor leads back to itself")
 
-// errUnordered says that a list doesn't come in key order, so that it can't be
-// merged page by page.
-type errUnordered struct{ service int }
+// What a list can be that isn't as it should be. It ends sentences that begin
+// with the list.
+const (
+	unordered = "is not in key order"
+	repeating = "holds customers more than once"
+	skipping  = "leaves out customers whom the service knows"
+)
+
+// errList says why a list can't be merged page by page.
+type errList struct {
+	service int
+	problem string
+}
 
 // Error is part of error.
-func (e errUnordered) Error() string { return fmt.Sprintf("list %d is not in key order", e.service) }
+func (e errList) Error() string { return fmt.Sprintf("list %d %s", e.service, e.problem) }
+
+// listedTwice is what is known of a customer who is listed twice: neither record
+// can be believed.
+const listedTwice = "the list holds this customer twice"
 
 // read reads a list. A staged list is read to its end and sorted first: that
-// costs memory in the length of the list, and is done only for lists that don't
-// come in order.
-func (s *stream) read(ctx context.Context, c connectors.Connector, staged bool) {
+// costs memory in the length of the list.
+func (s *stream) read(ctx context.Context, c connectors.Connector, staged bool, now func() time.Time) {
 	if staged {
-		s.stage(ctx, c)
+		s.stage(ctx, c, now)
 	} else {
-		s.fetch(ctx, c)
+		s.fetch(ctx, c, now)
 	}
 }
 
-func (s *stream) fetch(ctx context.Context, c connectors.Connector) {
+func (s *stream) fetch(ctx context.Context, c connectors.Connector, now func() time.Time) {
 	defer close(s.pages)
 	// A circle of any length is noticed by a mark that is moved on ever more
 	// seldom (Brent, 1980), and so without remembering every cursor.
@@ -75,9 +119,7 @@ func (s *stream) fetch(ctx context.Context, c connectors.Connector) {
 		if passed++; passed == laps {
 			mark, passed, laps = page.Next, 0, 2*laps
 		}
-		select {
-		case s.pages <- fetched{page, cursor, err}:
-		case <-ctx.Done():
+		if !s.give(ctx, fetched{page, cursor, now(), err, orderOf(page.Records)}) {
 			return
 		}
 		if cursor = page.Next; cursor == "" || err != nil {
@@ -86,14 +128,24 @@ func (s *stream) fetch(ctx context.Context, c connectors.Connector) {
 	}
 }
 
-func (s *stream) stage(ctx context.Context, c connectors.Connector) {
+// give hands a page over; false where nobody wants it any more.
+func (s *stream) give(ctx context.Context, f fetched) bool {
+	select {
+	case s.pages <- f:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (s *stream) stage(ctx context.Context, c connectors.Connector, now func() time.Time) {
 	defer close(s.pages)
 	var all []connectors.Keyed
-	inner := &stream{service: s.service, pages: make(chan fetched, 1)}
-	go inner.fetch(ctx, c)
+	inner := &stream{service: s.service, pages: make(chan fetched)}
+	go inner.fetch(ctx, c, now)
 	for f := range inner.pages {
 		if f.err != nil {
-			s.pages <- f
+			s.give(ctx, f)
 			return
 		}
 		all = append(all, f.page.Records...)
@@ -102,59 +154,86 @@ func (s *stream) stage(ctx context.Context, c connectors.Connector) {
 		return // a part of a list is no list
 	}
 	slices.SortStableFunc(all, func(a, b connectors.Keyed) int { return strings.Compare(a.ID, b.ID) })
-	s.pages <- fetched{page: connectors.Page{Records: all}}
+	s.give(ctx, fetched{page: connectors.Page{Records: all}, at: now(), order: orderOf(all)})
 }
 
 // peek is the next customer of the list; false at its end, or after it failed.
 func (s *stream) peek(ctx context.Context) (string, bool) {
-	for len(s.page) == 0 {
+	if s.at == len(s.page) && !s.turn(ctx) {
+		return "", false
+	}
+	return s.page[s.at].ID, true
+}
+
+// turn goes on to the next page that holds somebody; false where there is none.
+func (s *stream) turn(ctx context.Context) bool {
+	for s.at == len(s.page) {
 		if s.ended || s.failed != nil {
-			return "", false
+			return false
 		}
 		select {
 		case f, more := <-s.pages:
-			s.page, s.failed, s.ended = f.page.Records, f.err, !more
-			s.skip()
-			if more {
-				s.cursor = f.cursor
-			} else {
-				s.failed = ctx.Err() // whoever fetched gave up: that isn't the end of the list
-			}
+			s.open(f, more, ctx.Err())
 		case <-ctx.Done():
 			s.failed = ctx.Err()
 		}
+		if s.failed != nil {
+			s.missing = connectors.AsUnseen(s.failed).Record(s.missing.ReadAt)
+		}
 	}
-	return s.page[0].ID, true
+	return true
+}
+
+// open takes over a page, or the end of the list. Where whoever fetched gave up
+// that isn't the end of the list.
+func (s *stream) open(f fetched, more bool, gaveUp error) {
+	s.page, s.at = nil, 0
+	if !more {
+		s.ended, s.failed = true, gaveUp
+		return
+	}
+	s.cursor, s.failed = f.cursor, f.err
+	s.missing = amend.Record{Presence: amend.Absent, ReadAt: f.at}
+	if len(f.page.Records) == 0 {
+		return
+	}
+	if f.order == falls || f.page.Records[0].ID < s.last {
+		s.wrong = errList{s.service, unordered}
+		s.failed = s.wrong
+		return
+	}
+	s.page, s.repeats, s.last = f.page.Records, f.order == repeats, f.page.Records[len(f.page.Records)-1].ID
+	s.skip()
 }
 
 // skip leaves out whoever belongs to the part before: this one begins in the
-// middle of a page. Who comes up later in the list and belongs there is out of
-// order.
+// middle of a page.
 func (s *stream) skip() {
-	for len(s.page) > 0 && s.after != "" {
-		if s.page[0].ID > s.after {
-			s.last, s.after = s.after, ""
+	for s.after != "" && s.at < len(s.page) {
+		if s.page[s.at].ID > s.after {
+			s.after = ""
 			return
 		}
-		s.page = s.page[1:]
+		s.at++
 	}
 }
 
-// take gives the record of a customer whom peek has shown. A customer who is
-// listed twice can't be believed either time.
-func (s *stream) take(ctx context.Context, now time.Time) (amend.Record, error) {
-	head := s.page[0]
-	s.page = s.page[1:]
-	if head.ID <= s.last && s.last != "" {
-		return amend.Record{}, errUnordered{s.service}
+// take gives the record of the next customer. One who is listed twice can't be
+// believed either time.
+func (s *stream) take(ctx context.Context, record *amend.Record) {
+	head := &s.page[s.at]
+	*record = head.Record
+	s.at++
+	if s.at < len(s.page) && !s.repeats {
+		return
 	}
-	s.last = head.ID
-	record := head.Record
-	for next, more := s.peek(ctx); more && next == head.ID; next, more = s.peek(ctx) {
-		s.page = s.page[1:]
-		record = amend.UnseenRecord(amend.Malformed, "the list holds this customer twice", now)
+	for times := 1; (s.at < len(s.page) || s.turn(ctx)) && s.page[s.at].ID == head.ID; times++ {
+		s.at++
+		if times == 1 {
+			*record = amend.UnseenRecord(amend.Malformed, listedTwice, head.Record.ReadAt)
+			s.twice++
+		}
 	}
-	return record, nil
 }
 
 // merge walks several lists at once in key order and gives every customer of
@@ -162,36 +241,58 @@ func (s *stream) take(ctx context.Context, now time.Time) (amend.Record, error) 
 // records of its service unseen from there on.
 type merge struct {
 	streams []*stream
-	now     func() time.Time
+	holding []*stream // those that hold the next customer, in the order of streams
 }
 
 // next fills the records of the next customer; false at the end.
 func (m *merge) next(ctx context.Context, records []amend.Record) (string, bool, error) {
 	for {
-		id, source := m.smallest(ctx)
-		if id == "" {
-			return "", false, ctx.Err()
+		id, source, err := m.smallest(ctx)
+		if id == "" || err != nil {
+			return "", false, errors.Join(err, ctx.Err())
 		}
-		at := m.now()
-		for _, s := range m.streams {
-			head, more := s.peek(ctx)
-			switch {
-			case more && head == id:
-				record, err := s.take(ctx, at)
-				if err != nil {
-					return "", false, err
-				}
-				records[s.service] = record
-			case !more && s.failed != nil:
-				records[s.service] = connectors.AsUnseen(s.failed).Record(at)
-			default:
-				records[s.service] = amend.Record{Presence: amend.Absent, ReadAt: at}
-			}
-		}
-		if source {
+		m.take(ctx, records)
+		if source { // else the next customer's records take their place
 			return id, true, nil
 		}
 	}
+}
+
+// take fills the records of the customer whom smallest has found.
+func (m *merge) take(ctx context.Context, records []amend.Record) {
+	holding := m.holding
+	for _, s := range m.streams {
+		if len(holding) == 0 || holding[0] != s {
+			records[s.service] = s.missing
+			continue
+		}
+		holding = holding[1:]
+		s.take(ctx, &records[s.service])
+	}
+}
+
+// smallest finds the next customer of all lists, and the lists that hold them.
+// It fails where a list isn't in key order.
+func (m *merge) smallest(ctx context.Context) (id string, source bool, err error) {
+	m.holding = m.holding[:0]
+	for _, s := range m.streams {
+		if s.at == len(s.page) && !s.turn(ctx) {
+			if s.wrong != nil {
+				return "", false, s.wrong
+			}
+			continue
+		}
+		head := s.page[s.at].ID
+		switch c := strings.Compare(head, id); {
+		case len(m.holding) == 0 || c < 0:
+			id, source = head, s.source
+			m.holding = append(m.holding[:0], s)
+		case c == 0:
+			source = source || s.source
+			m.holding = append(m.holding, s)
+		}
+	}
+	return id, source, nil
 }
 
 // position is where the next part begins, after a customer; false where no list
@@ -208,21 +309,6 @@ func (m *merge) position(ctx context.Context, schema *amend.Schema, after string
 		}
 	}
 	return p, more
-}
-
-func (m *merge) smallest(ctx context.Context) (id string, source bool) {
-	for _, s := range m.streams {
-		head, more := s.peek(ctx)
-		if !more {
-			continue
-		}
-		if id == "" || head < id {
-			id, source = head, s.source
-		} else if head == id {
-			source = source || s.source
-		}
-	}
-	return id, source
 }
 
 // failed is the first source that could not be listed to its end: customers

@@ -46,7 +46,7 @@ func (m *meters) of(scan store.Scan) (found *meter, begun bool) {
 	}
 	if found = m.all[scan.ID]; found == nil {
 		begun = true
-		found = &meter{kind: scan.Kind, parts: map[string]store.Counted{}, scan: scan, base: scan.Customers}
+		found = &meter{kind: scan.Kind, parts: map[string]store.Counted{}, told: map[errList]bool{}, scan: scan, base: scan.Customers}
 		m.all[scan.ID] = found
 	}
 	return found, begun
@@ -68,6 +68,7 @@ type meter struct {
 
 	mu       sync.Mutex
 	scan     store.Scan               // as the store had it last
+	told     map[errList]bool         // what was said of its lists
 	parts    map[string]store.Counted // found in parts that are in work here, by page
 	base     int                      // customers who were counted when it began
 	most     int                      // customers that were shown
@@ -109,6 +110,17 @@ func (m *meter) finish(page store.Page, scan store.Scan) {
 	if scan.Customers >= m.scan.Customers {
 		m.scan = scan
 	}
+}
+
+// first reports whether something is found of a list for the first time.
+func (m *meter) first(found errList) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.told[found] {
+		return false
+	}
+	m.told[found] = true
+	return true
 }
 
 func (m *meter) expect(customers int) {

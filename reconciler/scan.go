@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	"amend"
-	"amend/connectors"
 	"amend/internal/crash"
 	"amend/queue"
 	"amend/store"
@@ -135,8 +133,8 @@ func (e *Engine) lookThrough(ctx context.Context, id string) error {
 		// Whoever comes next need not wait for the lease.
 		return errors.Join(e.Store.ReleasePage(context.WithoutCancel(ctx), page), context.Cause(kept), unwritten.error)
 	}
-	if service, unordered := e.unordered(err); unordered && !slices.Contains(page.Scan.Staged, service) {
-		return e.stage(ctx, page, service)
+	if found, again := e.leftAside(err, s.doubts); again {
+		return e.leaveAside(ctx, page, e.Schema.Services[found.service].Name)
 	}
 	if err != nil {
 		s.found.Error = err.Error()
@@ -150,11 +148,13 @@ func (e *Engine) lookThrough(ctx context.Context, id string) error {
 	s.meter.finish(page, scan)
 	if !scan.Open() {
 		e.over(scan)
+		e.sweep(ctx) // whoever waited for it
 	}
 	return nil
 }
 
-func (e *Engine) stage(ctx context.Context, page store.Page, service string) error {
+// leaveAside begins the scan anew, without the list of a service.
+func (e *Engine) leaveAside(ctx context.Context, page store.Page, service string) error {
 	next, err := e.Store.StageScan(ctx, page, service)
 	if err == nil {
 		e.Queue.Wake(e.Now(), queue.Job{Kind: queue.Page, Key: next})
@@ -165,8 +165,9 @@ func (e *Engine) stage(ctx context.Context, page store.Page, service string) err
 // scanning is one part of a scan under way.
 type scanning struct {
 	sighter
-	page  store.Page
-	meter *meter
+	page   store.Page
+	meter  *meter
+	doubts map[string]string // why lists of services aren't merged
 }
 
 func (s *scanning) run(ctx context.Context) error {
@@ -191,36 +192,35 @@ func (s *scanning) run(ctx context.Context) error {
 		return err
 	}
 	s.meter.expect(last.Customers)
-	p := part{until: s.page.Until, limit: s.e.pageSize(s.page), staged: s.page.Scan.Staged, listed: func(until string, next position) error { return s.listed(ctx, until, next) }}
+	if s.doubts, err = s.e.doubts(ctx, s.page.Scan); err != nil {
+		return err
+	}
+	p := part{plan: readPlan(s.e.offers(s.doubts), last.Customers), until: s.page.Until, tell: s.tell,
+		listed: func(until string, next position) error { return s.listed(ctx, until, next) }}
+	p.limit = s.e.pageSize(s.page, p.plan)
 	if err := json.Unmarshal(s.page.Position, &p.from); err != nil {
 		return fmt.Errorf("read where a page begins: %w", err)
 	}
 	return s.e.survey(ctx, p, visit)
 }
 
-const (
-	// pageOfLists is how many customers a part of a scan has where every
-	// service lists them: at its end the pages of the lists that it has begun are
-	// read once more by the next.
-	pageOfLists = 20_000
-	// pageOfReads is the same where they are read one by one or in batches, so
-	// that several workers have something to do.
-	pageOfReads = 1_000
-)
-
 // pageSize is how many customers the part has; 0 for all that are left: where
 // its end is known, and where a list can only be read whole.
-func (e *Engine) pageSize(page store.Page) int {
-	if page.Listed || len(page.Scan.Staged) > 0 {
+func (e *Engine) pageSize(page store.Page, plan ReadPlan) int {
+	if page.Listed || plan.Part == 0 {
 		return 0
 	}
 	if e.PageSize > 0 {
 		return e.PageSize
 	}
-	if slices.ContainsFunc(e.Connectors, func(c connectors.Connector) bool { return !c.Can().List }) {
-		return pageOfReads
+	return plan.Part
+}
+
+// tell logs what is wrong with a list, once in a scan.
+func (s *scanning) tell(found errList) {
+	if s.meter.first(found) {
+		s.e.tell(found)
 	}
-	return pageOfLists
 }
 
 // listed writes the next part down, which others can begin with meanwhile.

@@ -135,14 +135,15 @@ func TestScan(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, any, "it was no full pass")
 	})
-	t.Run("TwiceIsUnseen", func(t *testing.T) {
+	t.Run("TwiceIsAskedAgain", func(t *testing.T) {
 		t.Parallel()
-		twice := func(ids []string) []string { return slices.Insert(ids, 7, ids[7]) }
-		w := twoServices(t, &memory{count: 300, order: twice}, &memory{count: 300})
+		twice := func(ids []string) []string { return slices.Insert(ids, 7, ids[7], ids[7]) }
+		crm := &memory{count: 300, order: twice}
+		w := twoServices(t, crm, &memory{count: 300})
 		scan := w.scan()
 		require.Equal(t, 300, scan.Customers)
-		require.Equal(t, 1, scan.Unseen)
-		require.Zero(t, scan.Opened)
+		require.Equal(t, map[string]int{"fine": 300}, scan.States)
+		require.Equal(t, int64(1), crm.singles.Load(), "nobody else is asked for singly")
 	})
 	t.Run("AbsencesAreAskedAgain", func(t *testing.T) {
 		t.Parallel()

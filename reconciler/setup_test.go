@@ -115,7 +115,7 @@ func setup(t *testing.T, o options) *world {
 
 // load reads a configuration, and puts what the test wants around its
 // connectors.
-func load(t *testing.T, text string, env map[string]string, c *clock, o options) *config.Config {
+func load(t testing.TB, text string, env map[string]string, c *clock, o options) *config.Config {
 	t.Helper()
 	if o.yaml != nil {
 		changed := o.yaml(text)

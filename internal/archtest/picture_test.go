@@ -59,6 +59,9 @@ var picture = []row{
 	{"bank", list("."), ordinary, "services of somebody else: must not know how amend works"},
 
 	{"bench", list(". config connectors connectors/http lifecycle queue queue/river reconciler store internal/testpg"), helper, "measures the whole against hand-written loops"},
+	{"bench/services", nil, helper, "services of somebody else, for benchmarks: must not know how amend works"},
+	{"bench/hand", list("bench/services"), helper, "the limit that amend is measured against: owes it nothing"},
+	{"bench/scans", list("bank bench/hand bench/services config connectors connectors/http dashboard desk lifecycle queue reconciler rules store internal/testpg"), helper, "runs whole scans and compares them: so it puts an engine together, as cmd does"},
 
 	{"cmd", nil, wires, "the one place that wires packages together"},
 	{"cmd/amend", list("cmd"), ordinary, "three lines, so that others can write a main of their own"},

@@ -1,0 +1,3 @@
+module peers.example/customer
+
+go 1.26.0

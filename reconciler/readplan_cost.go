@@ -1,0 +1,130 @@
+package reconciler
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// mergedTogether is how many customers are classified together where all
+	// records come from lists: what is done once for a batch costs little for each
+	// of them, and their records still fit into a processor's cache.
+	mergedTogether = 250
+	// singlyTogether is the same where a service is read one by one.
+	singlyTogether = 100
+	// fewestTogether and mostTogether bound it where services are read in batches.
+	fewestTogether, mostTogether = 50, 1000
+
+	// What services are compared by where nobody knows better: how long a call
+	// takes, how many customers a page has, and how many there are.
+	guessedAnswer    = 50 * time.Millisecond
+	guessedPage      = 100
+	guessedCustomers = 1_000_000
+)
+
+// estimate fills in how many customers are read together, what it costs, and
+// which service bounds it.
+func (p *ReadPlan) estimate(offers []offer) {
+	p.Together = together(p.Readings, offers)
+	longest := time.Duration(-1)
+	for i := range p.Readings {
+		r, o := &p.Readings[i], &offers[i]
+		r.limits(o)
+		r.Calls = p.calls(r, o, p.Customers)
+		r.AtLeast = atRate(r.Calls, o.can.PerSecond)
+		if took := p.guess(*r, o); took > longest {
+			longest, p.Slowest = took, i
+		}
+	}
+}
+
+// limits says what one call gives and how many are in flight. The pages of a
+// list come one after another, since each names the next.
+func (r *Reading) limits(o *offer) {
+	allowed := o.can.AtOnce
+	if allowed == 0 {
+		allowed = surveyLanes
+	}
+	switch r.Way {
+	case ByList, ByWholeList:
+		r.PerCall, r.AtOnce = o.page, 1
+	case ByBatch:
+		r.PerCall, r.AtOnce = o.can.Many, min(surveyLanes, allowed)
+	case BySingle:
+		r.PerCall, r.AtOnce = 1, allowed
+	}
+}
+
+// calls is how many calls so many customers need at most; 0 where nobody knows.
+func (p *ReadPlan) calls(r *Reading, o *offer, customers int) int {
+	switch {
+	case r.Way.listed() && o.whole:
+		return 1
+	case r.PerCall == 0:
+		return 0
+	case r.Way == ByBatch:
+		return customers/p.Together*parts(p.Together, r.PerCall) + parts(customers%p.Together, r.PerCall)
+	}
+	return parts(customers, r.PerCall)
+}
+
+// guess is how long a service takes, in comparison with the others.
+func (p *ReadPlan) guess(r Reading, o *offer) time.Duration {
+	customers := p.Customers
+	if customers == 0 {
+		customers = guessedCustomers
+	}
+	if r.PerCall == 0 {
+		r.PerCall = guessedPage
+	}
+	calls := p.calls(&r, o, customers)
+	return max(atRate(calls, o.can.PerSecond), time.Duration(parts(calls, r.AtOnce))*guessedAnswer)
+}
+
+// atRate is how long calls take at a rate. The first needn't wait.
+func atRate(calls int, perSecond float64) time.Duration {
+	if perSecond <= 0 || calls == 0 {
+		return 0
+	}
+	return time.Duration(float64(calls-1) / perSecond * float64(time.Second))
+}
+
+// parts is into how many parts of a size something is cut.
+func parts(n, size int) int { return (n + size - 1) / size }
+
+// together is how many customers are read together.
+func together(readings []Reading, offers []offer) int {
+	var sizes []int
+	for i := range readings {
+		switch readings[i].Way {
+		case ByBatch:
+			sizes = append(sizes, offers[i].can.Many)
+		case BySingle:
+			sizes = append(sizes, 1)
+		case ByList, ByWholeList:
+		}
+	}
+	switch {
+	case len(sizes) == 0:
+		return mergedTogether
+	case slices.Max(sizes) == 1:
+		return singlyTogether
+	}
+	return fewestCalls(sizes)
+}
+
+// fewestCalls is the smallest number of customers for whom batches of some sizes
+// take the fewest calls for each of them.
+func fewestCalls(sizes []int) int {
+	best, fewest := 0, 0.0
+	for n := fewestTogether; n <= mostTogether; n++ {
+		calls := 0
+		for _, size := range sizes {
+			calls += parts(n, size)
+		}
+		if each := float64(calls) / float64(n); best == 0 || each < fewest {
+			best, fewest = n, each
+		}
+	}
+	return best
+}
