@@ -25,8 +25,9 @@ func (h *heal) guard(u *store.Update, rule *rules.Rule, since time.Time, byPerso
 	if state := h.look.Verdict.State; state != nil {
 		settle = state.Settle
 	}
+	rests := h.restsOn(rule)
 	return rules.Guard(rules.Facts{Now: h.Now(), Rule: rule, ByPerson: byPerson, Paused: why, Resumes: resumes, Windows: h.Windows, View: h.look.View, Schema: h.Schema,
-		Rests: h.restsOn(rule), Since: since, Settle: settle, Looks: u.Looks, Customers: load.Customers,
+		Rests: rests, Blind: h.blind(rests), Since: since, Settle: settle, Looks: u.Looks, Customers: load.Customers,
 		InState: load.InStates, Usual: h.crowds.usual(rule), Released: load.Released, Open: load.Open, LastHour: load.LastHour, OnHim: load.OnHim,
 		Proved: load.Proved, Begun: load.Begun, Failed: load.Failed}), nil
 }

@@ -2,6 +2,7 @@ package reconciler_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -346,4 +347,37 @@ func testRates(t *testing.T, o options) {
 		require.Equal(t, lifecycle.Healed, w.healOn(all[1]).Status)
 		w.requireNothingWrong()
 	})
+}
+
+// Invariant I3: above 5 % unseen in a service, rules that need it wait.
+func TestOutage(t *testing.T) { onEach(t, testOutage) }
+
+func testOutage(t *testing.T, o options) {
+	t.Parallel()
+	w := setup(t, o)
+	w.scan()
+	samples, err := w.store.Samples(t.Context(), w.clock.Now())
+	require.NoError(t, err)
+	require.Len(t, samples, len(w.engine.Schema.Services))
+	for _, s := range samples {
+		require.Positive(t, s.Read, s.Service)
+		require.Zero(t, s.Unseen, s.Service)
+	}
+	w.clock.pass(time.Hour)
+	require.NoError(t, w.store.AddSamples(t.Context(), []store.Sample{{Service: "ledger", Read: 1000, Unseen: 51}}))
+	customer := w.planted("ledger_missing")
+	c := w.healUntil(customer, "outage")
+	require.Contains(t, c.Why, "ledger could not be read for 51 of 1000 customers")
+	require.Empty(t, w.bank.Journal().Of(customer))
+	require.Equal(t, lifecycle.Healed, w.healOn(w.planted("rejected_with_card")).Status, "a rule that doesn't need it goes on")
+	w.clock.pass(10 * time.Minute)
+	require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+
+	w.fault("ledger", bank.Fault{ErrorRate: 1})
+	_, err = w.engine.Scan(t.Context(), store.FullScan, "ada")
+	require.Error(t, err)
+	samples, err = w.store.Samples(t.Context(), w.clock.Now())
+	require.NoError(t, err)
+	ledger := slices.IndexFunc(samples, func(s store.Sample) bool { return s.Service == "ledger" })
+	require.Equal(t, samples[ledger].Read, samples[ledger].Unseen)
 }

@@ -124,7 +124,7 @@ func (h *heal) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := h.remember(ctx); err != nil {
+	if err := errors.Join(h.remember(ctx), h.readSamples(ctx)); err != nil {
 		return err
 	}
 	if busy, err := h.stillBusy(ctx); err != nil || busy {

@@ -140,6 +140,7 @@ func (e *Engine) lookThrough(ctx context.Context, id string) error {
 		s.found.Error = err.Error()
 	}
 	crash.At(crash.PageLooked)
+	e.writeSamples(context.WithoutCancel(ctx))
 	scan, err := e.Store.FinishPage(context.WithoutCancel(ctx), page, s.found)
 	if err != nil {
 		return err

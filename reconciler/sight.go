@@ -17,6 +17,7 @@ import (
 func (e *Engine) Examine(ctx context.Context, ids []string) (store.Counted, error) {
 	s := newSighter(e)
 	err := e.LookAt(ctx, ids, func(found []Found) error { return s.visit(ctx, found) })
+	e.writeSamples(ctx)
 	return s.found, err
 }
 
@@ -31,6 +32,7 @@ func newSighter(e *Engine) sighter { return sighter{e, store.Counted{States: map
 // visit counts a batch, opens cases, and wakes the open cases of customers
 // that look coherent again, or gone: only a heal closes them.
 func (s *sighter) visit(ctx context.Context, found []Found) error {
+	s.e.sample(ctx, found)
 	slices.SortFunc(found, func(a, b Found) int { return strings.Compare(a.Customer, b.Customer) })
 	open, err := s.e.Store.OpenBetween(ctx, found[0].Customer, found[len(found)-1].Customer)
 	if err != nil {

@@ -19,6 +19,7 @@ const (
 	Paused    Reason = "paused"    // a person has stopped it
 	InWindow  Reason = "window"    // a standing pause
 	Partial   Reason = "unseen"    // a record that the decision rests on could not be read
+	Outage    Reason = "outage"    // too many customers could not be read of a service that the rule needs
 	TooOld    Reason = "stale"     // a record is older than its service's max_age
 	Settling  Reason = "settling"  // it hasn't been so for long enough
 	FirstPass Reason = "full_pass" // no full scan has ended with this version of the rule, so nobody knows what is normal
@@ -64,7 +65,8 @@ type Facts struct {
 	Windows   []Window
 	View      *amend.View
 	Schema    *amend.Schema
-	Rests     []int // services that the decision rests on
+	Rests     []int  // services that the decision rests on
+	Blind     string // of which of them too little could be read; empty where of none
 	Since     time.Time
 	Settle    time.Duration
 	Looks     int
@@ -103,7 +105,7 @@ const again = 15 * time.Second
 // Guard asks all guards in order and gives the first that holds the repair
 // back.
 func Guard(f Facts) Decision {
-	for _, ask := range []func(Facts) Decision{mode, pause, windows, whole, settled, brakes, Rates, canary} {
+	for _, ask := range []func(Facts) Decision{mode, pause, windows, whole, outage, settled, brakes, Rates, canary} {
 		if d := ask(f); !d.Go() {
 			return d
 		}
@@ -155,6 +157,25 @@ func whole(f Facts) Decision {
 		}
 	}
 	return allowed()
+}
+
+// blindShare is the share of customers who could not be read of a service, from
+// which on what it says of the others isn't acted upon (invariant I3).
+const blindShare = 0.05
+
+// Blind reports whether so few customers could be read of a service. A few are
+// no outage.
+func Blind(read, unseen int) bool {
+	return unseen > ShareFloor && float64(unseen) > blindShare*float64(read)
+}
+
+// outage holds a rule back that needs a service of which much can't be read: it
+// may be wrong about the rest, too. A person who starts a rule judges that.
+func outage(f Facts) Decision {
+	if f.Blind == "" || f.ByPerson {
+		return allowed()
+	}
+	return Decision{Reason: Outage, Say: f.Blind, Until: f.Now.Add(again)}
 }
 
 func settled(f Facts) Decision {

@@ -37,6 +37,7 @@ func TestGuard(t *testing.T) {
 		{"InWindow", func(f *rules.Facts) { f.Windows = []rules.Window{weekly} }, rules.InWindow, 30 * time.Second, rules.InWindow},
 		{"Partial", func(f *rules.Facts) { f.View.Records[1] = unseen }, rules.Partial, 15 * time.Second, rules.Partial},
 		{"PartialElsewhere", func(f *rules.Facts) { f.View.Records[1], f.Rests = unseen, []int{0} }, rules.Allowed, 0, rules.Allowed},
+		{"Outage", func(f *rules.Facts) { f.Blind = "cards could not be read" }, rules.Outage, 15 * time.Second, rules.Allowed},
 		{"TooOld", func(f *rules.Facts) { f.Now, f.Since = f.Now.Add(1), f.Since.Add(1) }, rules.TooOld, 0, rules.TooOld},
 		{"FromTheFuture", func(f *rules.Facts) { f.View.Records[0].ReadAt = f.Now.Add(time.Hour) }, rules.Allowed, 0, rules.Allowed},
 		{"Settling", func(f *rules.Facts) { f.Since = f.Since.Add(1) }, rules.Settling, 1, rules.Allowed},

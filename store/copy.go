@@ -12,7 +12,7 @@ import (
 
 // tables are all of the store's, in the order in which they can be filled.
 var tables = []string{"installation", "cases", "repairs", "proposals", "approvals", "steps", "timeline", "requests", "incidents", "outbox", "scans", "scan_pages",
-	"pauses", "rule_versions", "subjects", "audit", "audit_unsealed", "audit_chain"}
+	"pauses", "rule_versions", "service_samples", "subjects", "audit", "audit_unsealed", "audit_chain"}
 
 // Copied is how many rows of each table were copied.
 type Copied map[string]int
