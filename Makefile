@@ -70,9 +70,8 @@ bench: ## Scans beside hand-written loops and peers as one table, what they cost
 	go test -run='^$$' -bench=. -benchmem ./...
 
 .PHONY: soak
-soak: ## Rehearse 10,000 seeds, notice every mutant, kill workers and databases: for hours
-	AMEND_SOAK=1 go test ./rehearsal -count=1 -timeout=300m -v
-	AMEND_SOAK=1 go test ./internal/faults -count=1 -timeout=180m -v
+soak: ## Rehearse 10,000 seeds, notice every mutant, kill workers and databases: for SOAK_HOURS, and on from there
+	@scripts/soak.sh
 
 .PHONY: build
 build: ## The program, as bin/amend

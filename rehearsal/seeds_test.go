@@ -3,7 +3,9 @@ package rehearsal_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,9 +74,11 @@ func TestSeeds(t *testing.T) {
 	if other, some := number(t, "AMEND_FROM"); some {
 		from = other
 	}
+	progress := soakProgress()
+	from += progress.played(t)
 	began, total := time.Now(), map[rehearsal.Kind]int{}
 	seeds, sent, virtual := 0, 0, time.Duration(0)
-	for seed := from; more(seeds, began); seed++ {
+	for seed := from; progress.more(t, seed, began); seed++ {
 		trace := playSeed(t, rehearsal.NewPlan(seed))
 		seeds, sent, virtual = seeds+1, sent+trace.Sent, virtual+trace.Took
 		for kind, n := range trace.Moved {
@@ -83,6 +87,7 @@ func TestSeeds(t *testing.T) {
 		if t.Failed() {
 			return
 		}
+		progress.write(t, seed)
 	}
 	t.Logf("%d seeds from %d on in %s: %s of virtual time, %d requests to change something, events %v", seeds, from, time.Since(began).Round(time.Second), virtual.Round(time.Minute), sent, total)
 }
@@ -108,12 +113,47 @@ func TestSeedsThatFoundSomething(t *testing.T) {
 	}
 }
 
-// more reports whether another seed is to be played.
-func more(seeds int, began time.Time) bool {
-	if os.Getenv("AMEND_SOAK") != "" {
-		return seeds < soakSeeds
+// progress is the file in which a soak keeps how many seeds were played; empty
+// outside of a soak.
+type progress string
+
+func soakProgress() progress {
+	if folder := os.Getenv("AMEND_SOAK"); folder != "" {
+		return progress(filepath.Join(folder, "seeds"))
 	}
-	return time.Since(began) < seedsFor
+	return ""
+}
+
+// played is how many seeds an earlier run has come to.
+func (p progress) played(t *testing.T) uint64 {
+	t.Helper()
+	text, err := os.ReadFile(string(p))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0
+	}
+	require.NoError(t, err)
+	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	require.NoError(t, err)
+	return n
+}
+
+// write notes that all seeds up to one were played.
+func (p progress) write(t *testing.T, seed uint64) {
+	t.Helper()
+	if p != "" {
+		require.NoError(t, os.WriteFile(string(p), fmt.Appendln(nil, seed), 0o600))
+	}
+}
+
+// more reports whether another seed is to be played: as long as there is time,
+// and in a soak up to the last.
+func (p progress) more(t *testing.T, seed uint64, began time.Time) bool {
+	t.Helper()
+	if p == "" {
+		return time.Since(began) < seedsFor
+	}
+	end, bounded := t.Deadline()
+	return seed <= soakSeeds && (!bounded || time.Until(end) > shrinkFor+time.Minute)
 }
 
 // chosen is the plan with the events that AMEND_EVENTS names by their places.

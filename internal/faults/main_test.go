@@ -14,7 +14,7 @@ import (
 const (
 	// workerVariable makes this test binary play amend.
 	workerVariable = "AMEND_FAULTS_WORKER"
-	// soakVariable asks for as many faults as the goal figures do.
+	// soakVariable asks for a round of a soak, and names the folder of its figures.
 	soakVariable = "AMEND_SOAK"
 )
 
@@ -44,13 +44,15 @@ func setParallel() {
 	}
 }
 
-// soak reports whether faults are taken as often as the goal figures ask for.
-func soak() bool { return os.Getenv(soakVariable) != "" }
+// rounds is into how many rounds a soak is cut, so that it can go on where it was
+// stopped.
+const rounds = 10
 
-// times is how often a fault is taken: in a normal run, and in a soak.
+// times is how often a fault is taken: in a normal run, and in all rounds of a
+// soak.
 func times(normal, soaking int) int {
-	if soak() {
-		return soaking
+	if os.Getenv(soakVariable) == "" {
+		return normal
 	}
-	return normal
+	return max(normal, soaking/rounds)
 }

@@ -2,6 +2,8 @@ package faults
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -173,14 +175,25 @@ func (w *world) overtaken() []string {
 	return overtaken
 }
 
-// report logs the figures of the bank's ledger beside those of the store.
+// report logs the figures of the bank's ledger beside those of the store, and
+// adds them to those of a soak.
 func (w *world) report() {
 	w.Helper()
 	counts := w.bank.Count()
+	again, healed := w.count(`select count(*) from steps where sent > 1`), w.count(`select count(*) from cases where status = 'healed'`)
+	people := w.count(`select count(*) from cases where ended_at = 0`)
+	if folder := os.Getenv(soakVariable); folder != "" {
+		f, err := os.OpenFile(filepath.Join(folder, "faults"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		require.NoError(w, err)
+		defer f.Close()
+		_, err = fmt.Fprintf(f, "test %s kills %d mutations %d effects %d again %d doubles %d second_keys %d wrong %d out_of_order %d healed %d people %d\n", w.Name(), w.kills,
+			counts.RepairsSent, counts.Effects, again, counts.DoubleEffects, counts.SecondKeys, counts.WrongSends, counts.OutOfOrder, healed, people)
+		require.NoError(w, err)
+	}
 	w.Logf("the bank received %d mutations: %d effects (%d for a need at most), %d replays, %d double, %d second keys (%d for a need at most), %d wrong, %d out of order; "+
 		"%d steps interrupted, %d of them sent again; %d cases healed, %d with people, none lost",
 		counts.RepairsSent, counts.Effects, counts.EffectsPerNeed, counts.Replays, counts.DoubleEffects, counts.SecondKeys, counts.KeysPerNeed, counts.WrongSends, counts.OutOfOrder,
-		w.interrupted(), w.count(`select count(*) from steps where sent > 1`), w.count(`select count(*) from cases where status = 'healed'`), w.count(`select count(*) from cases where ended_at = 0`))
+		w.interrupted(), again, healed, people)
 }
 
 // wrongSends shows the mutations that were wrong, with what was sent to the same

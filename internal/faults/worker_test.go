@@ -87,6 +87,7 @@ func (p *worker) ready() *worker {
 func (p *worker) kill() {
 	p.w.Helper()
 	p.over = true
+	p.w.kills++
 	require.NoError(p.w, p.cmd.Process.Kill())
 	<-p.done
 }

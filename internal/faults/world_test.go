@@ -40,6 +40,7 @@ type world struct {
 	unable  []string // why people may have what a rule leads out of
 	db      *sql.DB  // the store, past amend
 	workers []*worker
+	kills   int
 }
 
 // stores are the two kinds of store, each made anew for a test.
