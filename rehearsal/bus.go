@@ -51,18 +51,25 @@ func (b *bus) wait(owner *worker, label string) error {
 	return <-t.granted
 }
 
-// pick takes one of those who wait off the list; nil where nobody does. Which
-// goroutine arrived first within a moment is chance, so the list is sorted.
-func (b *bus) pick(random *rand.Rand) *turn {
+// pick takes one of those who wait and may go on off the list; nil where there is
+// none. Which goroutine arrived first within a moment is chance, so the list is
+// sorted.
+func (b *bus) pick(random *rand.Rand, held func(*turn) bool) *turn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.parked) == 0 {
-		return nil
-	}
 	slices.SortFunc(b.parked, func(x, y *turn) int {
 		return cmp.Or(cmp.Compare(x.label, y.label), cmp.Compare(x.number, y.number))
 	})
-	at := random.IntN(len(b.parked))
+	var free []int
+	for i, t := range b.parked {
+		if !held(t) {
+			free = append(free, i)
+		}
+	}
+	if len(free) == 0 {
+		return nil
+	}
+	at := free[random.IntN(len(free))]
 	picked := b.parked[at]
 	b.parked = slices.Delete(b.parked, at, at+1)
 	return picked

@@ -29,8 +29,22 @@ func NewPlan(seed uint64) Plan {
 		}
 		p.Events = append(p.Events, e)
 	}
+	p.Events = append(p.Events, drawStalls(p)...)
 	slices.SortStableFunc(p.Events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	return p
+}
+
+// drawStalls has one of two engines stand still for a while, mostly for longer
+// than its leases last.
+func drawStalls(p Plan) (stalls []Event) {
+	if !p.Second {
+		return nil
+	}
+	r := stream(p.Seed, "stalls")
+	for range r.IntN(4) {
+		stalls = append(stalls, Event{At: upTo(r, p.Lasts), Kind: Stall, For: upTo(r, 60*time.Second), Target: one(r, First, Second)})
+	}
+	return stalls
 }
 
 func drawEvent(r *rand.Rand) Event {

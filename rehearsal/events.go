@@ -18,6 +18,8 @@ func (r *run) begin(e Event) error {
 		return nil
 	case Restart:
 		return r.restart(e)
+	case Stall:
+		r.stall(e)
 	case Break:
 		if err := r.bank.Fault(e.Service, e.Fault); err != nil {
 			return err
@@ -44,6 +46,31 @@ func (r *run) begin(e Event) error {
 	}
 	r.trace.Moved[e.Kind]++
 	return nil
+}
+
+// stall has one engine stand still, wherever it is: it gets no turn, while time
+// goes on.
+func (r *run) stall(e Event) {
+	r.stalled = e.Target
+	r.after(e.For, func() error {
+		if r.stalled == e.Target {
+			r.stalled = ""
+		}
+		return nil
+	})
+}
+
+// held reports whether whoever wants a turn belongs to an engine that stands
+// still.
+func (r *run) held(t *turn) bool {
+	if r.stalled == "" || t.owner == nil {
+		return false
+	}
+	engine := First
+	if strings.Contains(t.label, "["+secondName) {
+		engine = Second
+	}
+	return engine == r.stalled
 }
 
 // pause has a person stop repairs, and resume them later.

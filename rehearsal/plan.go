@@ -46,6 +46,7 @@ type Kind string
 const (
 	Crash   Kind = "crash"   // the worker dies with all that it remembers
 	Restart Kind = "restart" // the worker is asked to end
+	Stall   Kind = "stall"   // one of two engines stands still, and goes on where it was
 	Break   Kind = "break"   // a service has a fault of the bank's
 	Oddity  Kind = "oddity"  // a service answers strangely
 	Jump    Kind = "jump"    // the worker's clock jumps
@@ -53,6 +54,12 @@ const (
 	Human   Kind = "human"   // a person changes a customer, past amend
 	Drift   Kind = "drift"   // the bank drifts
 	Ask     Kind = "ask"     // a person asks for a look
+)
+
+// The engines that can stand still, where there are two.
+const (
+	First  = "first"
+	Second = "second"
 )
 
 // Moment is a kind of turn.
@@ -110,6 +117,8 @@ func (e Event) String() string {
 		text += fmt.Sprintf(" %s for %s: %s", e.Service, e.For, fault)
 	case Oddity:
 		text += fmt.Sprintf(" %s for %s: %s", e.Service, e.For, e.Odd)
+	case Stall:
+		text += fmt.Sprintf(" of the %s engine for %s", e.Target, e.For)
 	case Jump:
 		text += fmt.Sprintf(" by %s", e.By)
 	case Pause:

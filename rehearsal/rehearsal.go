@@ -82,6 +82,7 @@ type run struct {
 	worker     *worker // nil while none runs
 	generation int
 	doomed     []doom // deaths to come
+	stalled    string // the engine that stands still, if any
 	due        []task // by time
 	pauses     map[string]pausing
 	touched    map[string]time.Time // when a person last changed a customer

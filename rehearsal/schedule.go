@@ -74,7 +74,7 @@ func (r *run) play() error {
 		} else if done {
 			continue
 		}
-		next := r.bus.pick(r.random)
+		next := r.bus.pick(r.random, r.held)
 		if next == nil {
 			r.idle()
 			continue
@@ -140,7 +140,7 @@ func (r *run) grant(t *turn) error {
 // putRight ends everything that goes wrong.
 func (r *run) putRight() error {
 	r.line("everything is put right")
-	r.doomed = nil
+	r.doomed, r.stalled = nil, ""
 	for _, service := range []string{"identity", "ledger", "cards", "billing"} {
 		if err := r.bank.Fault(service, bank.Fault{}); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -109,7 +110,10 @@ func number(t *testing.T, name string) (n uint64, some bool) {
 func TestSeedsThatFoundSomething(t *testing.T) {
 	t.Parallel()
 	for _, seed := range []uint64{50, 179, 242, 1005, 1022, 4100} {
-		playSeed(t, rehearsal.NewPlan(seed))
+		plan := rehearsal.NewPlan(seed)
+		// No engine stood still when they were found.
+		plan.Events = slices.DeleteFunc(plan.Events, func(e rehearsal.Event) bool { return e.Kind == rehearsal.Stall })
+		playSeed(t, plan)
 	}
 }
 

@@ -71,7 +71,7 @@ func (w *worker) begin() (err error) {
 	}
 	var second *reconciler.Engine
 	if w.plan.Second {
-		if second, err = w.engine("second "); err != nil {
+		if second, err = w.engine(secondName); err != nil {
 			return err
 		}
 	}
@@ -116,6 +116,9 @@ func (w *worker) engine(name string) (*reconciler.Engine, error) {
 		Queue: &turningQueue{Local: queue.NewLocal(w.clock.now, w.log(w)), w: w, name: name}, Now: w.clock.now, Log: w.log(w), Workers: w.plan.Workers, Sweep: sweepEvery}, nil
 }
 
+// secondName begins the names of all that the second engine does.
+const secondName = "second "
+
 // help heals whoever is ready beside the first engine, which a lease has to
 // keep apart from it.
 func (w *worker) help(ctx context.Context, engine *reconciler.Engine) {
@@ -132,7 +135,7 @@ func (w *worker) help(ctx context.Context, engine *reconciler.Engine) {
 			continue // it is asked again soon
 		}
 		for _, customer := range ready {
-			ctx := acting(ctx, "second heal "+customer)
+			ctx := acting(ctx, secondName+"heal "+customer)
 			if w.turn(ctx, "job") != nil {
 				return
 			}

@@ -21,3 +21,12 @@ func (u *Update) LoadText(q Question) (text string, args []any) {
 	asked := u.askLoad(q, new(Load))
 	return asked.text, asked.args
 }
+
+// Beat is one worker's beat, for tests.
+func (s *Store) Beat(ctx context.Context, id string, seen int64) (turn int64, rank, of, waiting int, err error) {
+	b, err := s.beat(ctx, id, seen)
+	return b.turn, b.rank, b.of, b.waiting, err
+}
+
+// Leave takes a worker's row away, for tests.
+func (s *Store) Leave(ctx context.Context, id string) error { return s.leave(ctx, id) }

@@ -33,19 +33,20 @@ func (s *Store) AddSamples(ctx context.Context, samples []Sample) error {
 				return fmt.Errorf("write samples: %w", err)
 			}
 		}
-		if err := tx.Later(`delete from service_samples where slot < $1`, micros(now.Add(-samplesKept))); err != nil {
+		// What lies ahead was counted by a clock that was put back since.
+		if err := tx.Later(`delete from service_samples where slot < $1 or slot > $2`, micros(now.Add(-samplesKept)), micros(now)); err != nil {
 			return fmt.Errorf("delete old samples: %w", err)
 		}
 		return nil
 	})
 }
 
-// Samples sums up what was counted in the slot of a time and since.
+// Samples sums up what was counted in the slot of a time and since, until now.
 func (s *Store) Samples(ctx context.Context, since time.Time) ([]Sample, error) {
 	scan := func(r row) (one Sample, err error) {
 		err = r.Scan(&one.Service, &one.Read, &one.Unseen)
 		return one, err
 	}
-	return query(ctx, s, scan, `select service, sum(read), sum(unseen) from service_samples where slot >= $1 group by service order by service`,
-		micros(since.Truncate(sampleSlot)))
+	return query(ctx, s, scan, `select service, sum(read), sum(unseen) from service_samples where slot between $1 and $2 group by service order by service`,
+		micros(since.Truncate(sampleSlot)), micros(s.now()))
 }

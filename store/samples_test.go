@@ -37,6 +37,12 @@ func testSamples(t *testing.T, on engine) {
 	require.Equal(t, []store.Sample{{"cards", 805, 85}, {"ledger", 800, 0}}, samples(began))
 	require.Equal(t, []store.Sample{{"cards", 5, 5}}, samples(f.clock.Now()))
 
+	f.clock.pass(-7 * time.Minute)
+	require.Equal(t, []store.Sample{{"cards", 800, 80}, {"ledger", 800, 0}}, samples(began), "what a clock has counted that was put back doesn't count")
+	require.NoError(t, f.AddSamples(t.Context(), []store.Sample{{"ledger", 1, 0}}))
+	f.clock.pass(7 * time.Minute)
+	require.Equal(t, []store.Sample{{"cards", 800, 80}, {"ledger", 801, 0}}, samples(began), "nor later")
+
 	f.clock.pass(32 * 24 * time.Hour)
 	require.NoError(t, f.AddSamples(t.Context(), []store.Sample{{"cards", 1, 0}}))
 	require.Equal(t, []store.Sample{{"cards", 1, 0}}, samples(began), "what is old is gone")

@@ -40,6 +40,7 @@ type Store struct {
 	ids          *ids.Maker
 	installation string
 	sealer       sealer
+	workers      workers
 }
 
 // engine is what differs between SQLite and PostgreSQL.
@@ -162,8 +163,12 @@ func (s *Store) alone(tx *tx, about string) error {
 // common.
 func (s *Store) Now() time.Time { return s.now() }
 
-// Close ends what is being written, and gives the worker's lock back.
-func (s *Store) Close() error { return errors.Join(s.engine.close(), s.db.Close()) }
+// Close ends what is being written, and gives the worker's lock and its share
+// back.
+func (s *Store) Close() error {
+	s.workers.leave()
+	return errors.Join(s.engine.close(), s.db.Close())
+}
 
 // micros is a time as it is stored; 0 is no time.
 func micros(t time.Time) int64 {
