@@ -46,11 +46,7 @@ func (r *FieldReader) TextIn(texts *Texts, text []byte) (amend.Value, error) {
 	case amend.String:
 		return r.declared(texts, text)
 	case amend.Timestamp:
-		var at time.Time
-		if err := at.UnmarshalText(text); err != nil {
-			return r.fail("is not a time in RFC 3339")
-		}
-		return amend.TimeOf(at), nil
+		return r.timestamp(text)
 	case amend.Duration:
 		d, err := amend.ParseDuration(string(text))
 		if err != nil {
@@ -77,6 +73,16 @@ func (r *FieldReader) declared(texts *Texts, text []byte) (amend.Value, error) {
 		return r.fail("has a value that is not declared")
 	}
 	return amend.StringOf(texts.Of(text)), nil
+}
+
+func (r *FieldReader) timestamp(text []byte) (amend.Value, error) {
+	at, common := commonTime(text)
+	if !common {
+		if err := at.UnmarshalText(text); err != nil {
+			return r.fail("is not a time in RFC 3339")
+		}
+	}
+	return amend.TimeOf(at), nil
 }
 
 // Number reads a number in decimal, as JSON writes it. An int must be written

@@ -21,16 +21,17 @@ type scanner struct {
 	next   string                         // the cursor, if one was picked
 
 	text      []byte
-	unchecked uint64 // the highest bits of eight bytes until a byte outside ASCII was met, then 0
-	err       error  // why the walk ended, where it isn't errNotStrict
-	root      *layout
-	item      *layout
-	stranger  member // stands for all names that are not learned
-	learned   int
-	objects   uint64
+	escaped   bool    // the string that was read last holds escapes
+	unchecked uint64  // the highest bit of each of eight bytes, until a byte outside ASCII was met: then all were checked
+	err       error   // why the walk ended, where it isn't errNotStrict
+	root      *layout // of the answer
+	item      *layout // of the items
+	stranger  member  // stands for all names that are not learned
+	learned   int     // how many are
+	objects   uint64  // how many were read
 	scratch   []byte
-	slab      []amend.Value
-	texts     connectors.Texts
+	slab      []amend.Value    // what is left of it was handed out to nobody
+	texts     connectors.Texts // of this and other answers
 }
 
 // row is one item while it is read.
@@ -53,7 +54,7 @@ func newScanner(shape *shape, a *answer) *scanner {
 
 // free gives the scanner back; values that were handed out stay valid.
 func (s *scanner) free() {
-	s.answer, s.each, s.spare, s.text, s.slab, s.row.values, s.texts = nil, nil, nil, nil, nil, nil, connectors.Texts{}
+	s.answer, s.each, s.spare, s.text, s.row.values = nil, nil, nil, nil, nil
 	s.shape.scanners.Put(s)
 }
 
@@ -67,7 +68,7 @@ func (s *scanner) read() error {
 	if s.shape.items.computed() {
 		err = s.computedItems()
 	} else {
-		err = s.whole(body, s.start)
+		err = s.walk(body, s.start)
 	}
 	if err != nil {
 		return err
@@ -78,10 +79,10 @@ func (s *scanner) read() error {
 	return s.cursor()
 }
 
-// whole walks a text that is one value and nothing else.
-func (s *scanner) whole(text []byte, walk func(at, depth int) int) error {
+// walk reads a text that is one value and nothing else.
+func (s *scanner) walk(text []byte, from func(at, depth int) int) error {
 	s.text, s.unchecked = text, highest
-	at := walk(space(text, 0), 0)
+	at := from(space(text, 0), 0)
 	switch {
 	case s.err != nil:
 		return s.err
@@ -94,7 +95,7 @@ func (s *scanner) whole(text []byte, walk func(at, depth int) int) error {
 func (s *scanner) start(at, depth int) int {
 	switch {
 	case s.shape.single:
-		return s.one(at, depth)
+		return s.element(at, depth)
 	case len(s.shape.answer.slots) > 0:
 		return s.list(at, depth)
 	case !s.stands(at, '{'):
@@ -134,7 +135,7 @@ func (s *scanner) members(at int, l *layout, depth int) int {
 	for {
 		switch {
 		case value >= 0:
-			m.object, value = o.number, space(s.text, value)
+			m.in = o.number
 		case s.stands(at, '}'):
 			return at + 1
 		default:
@@ -142,34 +143,35 @@ func (s *scanner) members(at int, l *layout, depth int) int {
 				return value
 			}
 		}
-		if m.node != nil {
+		switch {
+		case m.node != nil:
 			at = s.declared(value, m, depth+1)
-		} else {
+		case s.stands(value, '"'): // mostly
+			at = s.quoted(value + 1)
+		default:
 			at = s.skip(value, m, depth+1)
 		}
 		if at < 0 {
 			return broken
 		}
 		o.last, m, value = m, m.next, broken
-		if m != nil && m.object != o.number {
+		if m != nil && m.in != o.number {
 			value = m.lead.end(s.text, at)
 		}
 	}
 }
 
-// skip reads a value of which nothing is declared.
+// skip reads a value of which nothing is declared, with white space before it.
 func (s *scanner) skip(at int, m *member, depth int) int {
 	if at >= len(s.text) {
 		return broken
 	}
-	c := s.text[at]
-	if c == '"' {
+	switch s.text[at] {
+	case '"':
 		return s.quoted(at + 1)
-	}
-	switch c {
 	case '{':
 		if m == &s.stranger {
-			return s.members(at, &layout{full: true}, depth)
+			return s.members(at, new(layout), depth)
 		}
 		return s.members(at, m.inside(), depth)
 	case '[':
@@ -180,6 +182,8 @@ func (s *scanner) skip(at int, m *member, depth int) int {
 		return literal(s.text, at, "false")
 	case 'n':
 		return literal(s.text, at, "null")
+	case ' ', '\n', '\r', '\t':
+		return s.skip(space(s.text, at), m, depth)
 	}
 	return number(s.text, at)
 }
@@ -194,7 +198,7 @@ func (s *scanner) elements(at int, m *member, depth int) int {
 	}
 	for {
 		if m == nil {
-			at = s.one(at, depth+1)
+			at = s.element(at, depth+1)
 		} else {
 			at = s.skip(at, m, depth+1)
 		}
@@ -210,22 +214,31 @@ func (s *scanner) elements(at int, m *member, depth int) int {
 	}
 }
 
-// declared reads what stands at a node.
+// declared reads a value of which something is declared.
 func (s *scanner) declared(at int, m *member, depth int) int {
-	n := m.node
-	switch {
-	case len(n.slots) > 0 && n.slots[0] == slotItems:
-		return s.list(at, depth)
-	case len(n.kids) > 0:
-		if s.stands(at, '{') {
-			return s.members(at, m.inside(), depth)
-		}
-		if !s.stands(at, 'n') { // what stands below null is missing, below anything else it is wrong
-			s.wrong(n)
-		}
-		return s.skip(at, &s.stranger, depth)
+	at = space(s.text, at)
+	switch n := m.node; {
+	case len(n.kids) == 0:
+		return s.pick(at, n, depth)
+	case s.stands(at, '{'):
+		return s.members(at, m.inside(), depth)
+	case !s.stands(at, 'n'): // what stands below null is missing, below anything else it is wrong
+		s.wrong(n)
 	}
-	end := s.skip(at, &s.stranger, depth)
+	return s.skip(at, &s.stranger, depth)
+}
+
+// pick reads a value that is picked.
+func (s *scanner) pick(at int, n *node, depth int) int {
+	if n.slots[0] == slotItems {
+		return s.list(at, depth)
+	}
+	var end int
+	if s.stands(at, '"') { // mostly
+		end = s.quoted(at + 1)
+	} else {
+		end = s.skip(at, &s.stranger, depth)
+	}
 	if end < 0 {
 		return broken
 	}
@@ -261,12 +274,12 @@ func (s *scanner) list(at, depth int) int {
 	return s.elements(at, nil, depth)
 }
 
-// one reads one item into the row and hands it on.
-func (s *scanner) one(at, depth int) int {
+// element reads one item into the row and hands it on.
+func (s *scanner) element(at, depth int) int {
 	s.begin()
 	var end int
 	if s.stands(at, '{') {
-		end = s.object(at, depth)
+		end = s.whole(at, depth)
 	} else {
 		s.complain("an item is not an object")
 		end = s.skip(at, &s.stranger, depth)
@@ -279,8 +292,9 @@ func (s *scanner) one(at, depth int) int {
 	return end
 }
 
-// object reads an item that is one, and computes what is computed from it.
-func (s *scanner) object(at, depth int) int {
+// whole reads an item that is an object, and computes what is computed from
+// all of it.
+func (s *scanner) whole(at, depth int) int {
 	end := s.members(at, s.item, depth)
 	if end < 0 || len(s.shape.calculated) == 0 {
 		return end

@@ -11,7 +11,6 @@ import "encoding/binary"
 type layout struct {
 	members []*member
 	first   *member // the one that came first in the last object
-	full    bool    // nothing is learned here
 }
 
 // member is one name of an object.
@@ -22,15 +21,16 @@ type member struct {
 	lead    lead  // what stood between the value before it and its own
 	next    *member
 	below   *layout
-	object  uint64 // the last object that had it
+	in      uint64 // the number of the last object that had it
 }
 
 // What is learned is bounded, so that names that are data can't fill the
-// memory. Names beyond are checked without learning them.
+// memory: 4 MiB for a scanner. What is beyond is checked without learning it.
 const (
-	mostLearned  = 4096 // by one scanner; then it begins anew with the next answer
-	mostOfObject = 256
-	longestName  = 128
+	mostLearned  = 4096 // names of one scanner; then it begins anew with the next answer
+	mostOfObject = 128  // names of one object
+	longestName  = 128  // bytes
+	longestLead  = 256  // bytes: of a name and the white space around it
 )
 
 func newLayout(n *node) *layout {
@@ -65,31 +65,33 @@ func (m *member) inside() *layout {
 // stands nowhere.
 type lead struct {
 	text       string
-	head, tail uint64 // its first and last eight bytes; both the same where it has fewer than nine
-	mask       uint64 // of the bytes of head that are its own
+	head, tail uint64 // its first and its last eight bytes
+	mask       uint64 // of those bytes that are its own, where it has fewer than eight
+	before     int    // how many bytes come before the last eight
 }
 
 func newLead(text []byte) lead {
-	l := lead{text: string(text), mask: ^uint64(0)}
+	l := lead{text: string(text), mask: ^uint64(0), before: max(0, len(text)-8)}
 	var eight [8]byte
-	if n := copy(eight[:], text); n < len(eight) {
+	if n := copy(eight[:], text[l.before:]); n < len(eight) {
 		l.mask >>= 8 * (len(eight) - n)
 	}
+	l.tail = binary.LittleEndian.Uint64(eight[:])
+	copy(eight[:], text)
 	l.head = binary.LittleEndian.Uint64(eight[:])
-	if len(text) > len(eight) {
-		l.tail = binary.LittleEndian.Uint64(text[len(text)-8:])
-	}
 	return l
 }
 
-// end is the place behind the lead if it stands at a place of the text, which
-// goes on for eight bytes at least, and else broken.
+// end is the place behind the lead if it stands at a place of a text, and else
+// broken. At the very end of a text it finds none.
 func (l *lead) end(text []byte, at int) int {
-	end := at + len(l.text)
-	if l.text == "" || end > len(text) || len(text)-at < 8 || binary.LittleEndian.Uint64(text[at:])&l.mask != l.head {
+	last := at + l.before
+	if l.text == "" || last > len(text)-8 ||
+		binary.LittleEndian.Uint64(text[at:])&l.mask != l.head || binary.LittleEndian.Uint64(text[last:])&l.mask != l.tail {
 		return broken
 	}
-	if len(l.text) > 8 && (binary.LittleEndian.Uint64(text[end-8:]) != l.tail || len(l.text) > 16 && string(text[at:end]) != l.text) {
+	end := at + len(l.text)
+	if l.before > 8 && string(text[at:end]) != l.text {
 		return broken
 	}
 	return end
@@ -137,11 +139,11 @@ func (s *scanner) member(o *object, at int) (*member, int) {
 func (s *scanner) named(o *object, name []byte) *member {
 	m := o.layout.find(name)
 	switch {
-	case m != nil && m.object == o.number:
+	case m != nil && m.in == o.number:
 		return nil
 	case m != nil:
 		return m
-	case o.layout.full || len(name) > longestName || len(o.layout.members) >= mostOfObject || s.learned >= mostLearned:
+	case len(name) > longestName || len(o.layout.members) >= mostOfObject || s.learned >= mostLearned:
 		if o.others[string(name)] {
 			return nil
 		}
@@ -160,9 +162,9 @@ func (s *scanner) named(o *object, name []byte) *member {
 // follow remembers that a member came after the last one.
 func (s *scanner) follow(o *object, m *member, text []byte) {
 	last := o.last
-	m.object, o.last = o.number, m
+	m.in, o.last = o.number, m
 	switch {
-	case m == &s.stranger || last == &s.stranger: // nothing is expected of names that are not learned
+	case m == &s.stranger || last == &s.stranger || len(text) > longestLead: // nothing is expected of what isn't learned
 	case last == nil:
 		o.layout.first = m
 		if m.opening.text == "" {

@@ -18,14 +18,14 @@ func (s *scanner) set(slot int, raw []byte) {
 	switch slot {
 	case slotKey:
 		s.row.key = append(s.row.key[:0], s.name(raw)...)
-		if s.shape.lent && len(s.row.key) == 0 && kind(raw) != 'n' {
+		if s.shape.lent && len(s.row.key) == 0 && raw[0] != 'n' {
 			s.complain("its key names nobody")
 		}
 	case slotVersion:
-		s.row.version = string(s.name(raw))
+		s.row.version = s.texts.Of(s.name(raw))
 	case slotNext:
 		s.next = string(s.name(raw))
-		if s.next == "" && kind(raw) != 'n' && kind(raw) != '"' {
+		if s.next == "" && raw[0] != 'n' && raw[0] != '"' {
 			s.next = notACursor
 		}
 	default:
@@ -44,44 +44,36 @@ const notACursor = "\x00"
 // name reads what names something: a text, or a whole number as its digits.
 // Anything else names nothing.
 func (s *scanner) name(raw []byte) []byte {
-	switch kind(raw) {
+	switch raw[0] {
 	case '"':
 		return s.unquote(raw)
-	case '0':
-		if !bytes.ContainsAny(raw, ".eE") {
-			return raw
-		}
+	case '{', '[', 't', 'f', 'n':
+		return nil
 	}
-	return nil
-}
-
-// kind is the first byte of a value, which tells what it is: '0' for
-// all numbers.
-func kind(raw []byte) byte {
-	if c := raw[0]; c != '-' && (c < '0' || c > '9') {
-		return c
+	if bytes.ContainsAny(raw, ".eE") {
+		return nil
 	}
-	return '0'
+	return raw
 }
 
 func (s *scanner) field(reader *connectors.FieldReader, raw []byte) (amend.Value, error) {
-	switch kind(raw) {
+	switch raw[0] {
 	case '"':
 		return reader.TextIn(&s.texts, s.unquote(raw))
-	case '0':
-		return reader.Number(raw)
 	case 't', 'f':
-		return reader.Bool(kind(raw) == 't')
+		return reader.Bool(raw[0] == 't')
 	case 'n':
 		return reader.Null()
+	case '{', '[':
+		return reader.Any([]any(nil)) // which no field is
 	}
-	return reader.Any([]any(nil)) // a list or an object, which no field is
+	return reader.Number(raw)
 }
 
-// unquote gives the text of a JSON string that was checked already; it is
-// valid until the next call.
+// unquote gives the text of the JSON string that was read last; it is valid
+// until the next call.
 func (s *scanner) unquote(raw []byte) []byte {
-	if bytes.IndexByte(raw, '\\') < 0 {
+	if !s.escaped {
 		return raw[1 : len(raw)-1]
 	}
 	text, err := jsontext.AppendUnquote(s.scratch[:0], raw)
@@ -157,7 +149,7 @@ func (s *scanner) computedItems() error {
 		if err != nil {
 			return errNotStrict
 		}
-		if err := s.whole(text, s.one); err != nil {
+		if err := s.walk(text, s.element); err != nil {
 			return err
 		}
 	}

@@ -268,27 +268,58 @@ func TestNesting(t *testing.T) {
 	}
 }
 
-// Names that are data are checked and not remembered without end.
-func TestManyNames(t *testing.T) {
+// members are the members of an object with names of their own.
+func members(from, to int, value string) string {
+	var b strings.Builder
+	for i := range to - from {
+		fmt.Fprintf(&b, `"k%d":%s,`, from+i, value)
+	}
+	return b.String()
+}
+
+// Names that are data are as strict as any.
+func TestNamesThatAreData(t *testing.T) {
 	t.Parallel()
 	var answer canned
 	c := lists(t, &answer)
-	object := func(from, to int, more string) string {
-		var b strings.Builder
-		for i := range to - from {
-			fmt.Fprintf(&b, `"k%d":{"at":%d,"by":{"n":1}},`, from+i, i)
-		}
-		return `{` + b.String() + more + `}`
-	}
-	page := func(items string) string { return `{"data":{"accounts":[` + items + `]},"next":""}` }
 	for i := range 20 {
-		from := i * 300
-		same(t, c, &answer,
-			page(object(from, from+300, `"id":"cus_000001"`)),
-			page(`{"x":`+object(from, from+300, `"last":1`)+`}`),
-			page(`{"x":`+object(from, from+300, fmt.Sprintf(`"k%d":1`, from+299))+`}`),
-			page(`{"x":`+object(from, from+300, fmt.Sprintf(`"k%d":1`, from))+`}`),
-			page(object(from, from+300, `"id":"cus_000001","id":"cus_000001"`)))
+		from, to := i*300, i*300+300
+		many := members(from, to, fmt.Sprintf(`{"at":%d,"by":{"n":1}}`, i))
+		for _, last := range []string{`"last":1`, fmt.Sprintf(`"k%d":1`, from), fmt.Sprintf(`"k%d":1`, to-1)} {
+			same(t, c, &answer, page(`{"x":{`+many+last+`}}`), page(`{`+many+`"id":"cus_000001",`+last+`}`))
+		}
+		same(t, c, &answer, page(fmt.Sprintf(`{"%0200d":1,"%0200d":{"a":1,"a":1}}`, i, i+1)))
+	}
+}
+
+// What is learned of the names is bounded.
+func TestLearning(t *testing.T) {
+	t.Parallel()
+	var answer canned
+	c := lists(t, &answer)
+	nested := strings.Builder{}
+	for i := range 60 {
+		fmt.Fprintf(&nested, `"p%d":{%s"last":1},`, i, members(0, 100, "1"))
+	}
+	for name, test := range map[string]struct {
+		members             string
+		least, names, bytes int
+	}{
+		"all objects":       {nested.String(), 4_000, 4_200, 2 << 20},
+		"one object":        {members(0, 3_000, "1"), 100, 200, 100_000},
+		"a long name":       {`"` + strings.Repeat("long", 100_000) + `":1,`, 1, 20, 10_000},
+		"much white space":  {`"a":1` + strings.Repeat(" ", 400_000) + `,`, 1, 20, 10_000},
+		"white space first": {strings.Repeat(" ", 400_000) + `"a":1,`, 1, 20, 10_000},
+	} {
+		names, bytes := 0, 0
+		for tries := 0; names == 0 && tries < 100; tries++ { // the pool may drop what was learned
+			httpkind.Forget(c)
+			same(t, c, &answer, page(`{"id":"cus_000001","x":{`+test.members+`"last":1}}`))
+			names, bytes = httpkind.Learned(c)
+		}
+		require.GreaterOrEqual(t, names, test.least, name)
+		require.Less(t, names, test.names, name)
+		require.Less(t, bytes, test.bytes, name)
 	}
 }
 

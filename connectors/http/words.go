@@ -78,33 +78,33 @@ const (
 	highest = 0x8080808080808080
 )
 
-// plain is how many bytes a string goes on for before the first that ends it or
-// needs a closer look: a quote, a backslash, a control character or, as long as
-// mark is set, a byte outside ASCII.
-func plain(text []byte, mark uint64) int {
-	i := 0
-	for ; i+8 <= len(text); i += 8 {
-		eight := binary.LittleEndian.Uint64(text[i : i+8])
+// plain goes on in a string to the first byte that ends it or needs a closer
+// look: a quote, a backslash, a control character or, as long as mark is set, a
+// byte outside ASCII.
+func plain(text []byte, at int, mark uint64) int {
+	for ; at >= 0 && at <= len(text)-8; at += 8 { // in a form that needs no checks of bounds
+		eight := binary.LittleEndian.Uint64(text[at:])
 		quote, backslash := eight^'"'*lowest, eight^'\\'*lowest
 		// The highest bit of each byte that was 0 before 1 was taken away, and of
 		// each below a space; above the first of them a borrow may set others.
 		found := ((quote-lowest)|(backslash-lowest)|(eight-' '*lowest))&^eight&highest | eight&mark
 		if found != 0 {
-			return i + bits.TrailingZeros64(found)/8
+			return at + bits.TrailingZeros64(found)/8
 		}
 	}
-	for ; i < len(text); i++ {
-		if c := text[i]; c == '"' || c == '\\' || c < ' ' || c >= utf8.RuneSelf && mark != 0 {
+	for ; at < len(text); at++ {
+		if c := text[at]; c == '"' || c == '\\' || c < ' ' || c >= utf8.RuneSelf && mark != 0 {
 			break
 		}
 	}
-	return i
+	return at
 }
 
 // quoted skips the rest of a string, from behind its opening quote on.
 func (s *scanner) quoted(at int) int {
-	text := s.text
-	if at += plain(text[at:], s.unchecked); at < len(text) && text[at] == '"' {
+	s.escaped = false
+	at = plain(s.text, at, s.unchecked)
+	if s.stands(at, '"') {
 		return at + 1
 	}
 	return s.uncommon(at)
@@ -112,20 +112,19 @@ func (s *scanner) quoted(at int) int {
 
 // uncommon is quoted for strings that hold more than plain bytes.
 func (s *scanner) uncommon(at int) int {
-	text := s.text
-	for at >= 0 && at < len(text) {
-		switch c := text[at]; {
+	for at >= 0 && at < len(s.text) {
+		switch c := s.text[at]; {
 		case c == '"':
 			return at + 1
 		case c == '\\':
-			at = escape(text, at+1)
-		case c < utf8.RuneSelf || !utf8.Valid(text[at:]):
+			at, s.escaped = escape(s.text, at+1), true
+		case c < utf8.RuneSelf || !utf8.Valid(s.text[at:]):
 			return broken
 		default: // the first byte outside ASCII: all that follows was checked at once
 			s.unchecked = 0
 		}
 		if at >= 0 {
-			at += plain(text[at:], s.unchecked)
+			at = plain(s.text, at, s.unchecked)
 		}
 	}
 	return broken
