@@ -27,8 +27,8 @@ var mutants = map[string]mutant{
 		"	if !known {\n", "	if true {\n",
 		"key := h.Store.Key(h.repair.ID, number)", "key := h.Store.Key(fmt.Sprint(h.repair.ID, h.Now()), number)"}},
 	"NoIntent": {file: "store/repairs.go", edits: []string{
-		"func (u *Update) Intent(p Step) error {\n", "func (u *Update) Intent(p Step) error {\n	if p.Repair != \"\" {\n		return u.auditSent(p)\n	}\n"}},
-	"NoAudit": {file: "store/repairs.go", edits: []string{"	return u.auditSent(p)\n", "	return nil\n"}},
+		"func (u *Update) Intent(r Repair, p Step) error {\n", "func (u *Update) Intent(r Repair, p Step) error {\n	if p.Repair != \"\" {\n		return u.auditSent(r, p)\n	}\n"}},
+	"NoAudit": {file: "store/repairs.go", edits: []string{"	return u.auditSent(r, p)\n", "	return nil\n"}},
 	"NoLease": {file: "store/update.go", edits: []string{"and lease_until <= $2 returning", "and (lease_until <= $2 or 1 = 1) returning"}},
 	"NoFence": {file: "store/update.go", edits: []string{
 		"where id = $1 and fence = $2 and ended_at = 0", "where id = $1 and (fence = $2 or 1 = 1) and ended_at = 0",
@@ -49,7 +49,7 @@ var mutants = map[string]mutant{
 	views.Store(customer, view)
 	scope := e.Environment.Scope(&view, e.Now())
 `}},
-	"LimitsInMemory": {file: "store/repairs.go", edits: []string{"	l.Begun += l.Proved\n", "	l.Begun, l.Failed, l.Open, l.LastHour = 0, false, 0, 0\n"}},
+	"LimitsInMemory": {file: "store/load.go", edits: []string{"		f.Begun += f.Proved\n", "		f.Begun, f.Failed, f.Open, f.LastHour = 0, false, 0, 0\n"}},
 	"VolatilePause": {file: "store/scans.go", edits: []string{
 		"		now, ahead := micros(s.now()), micros(s.now().Add(clockJump))\n", `		now, ahead := micros(s.now()), micros(s.now().Add(clockJump))
 		if err := tx.Later("update pauses set ended_at = 1 where ended_at = 0"); err != nil {
