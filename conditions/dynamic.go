@@ -146,13 +146,38 @@ func (t *Text) Uses(name string) bool {
 // Render gives the text; escape is applied to what expressions give, never to
 // literal parts.
 func (t *Text) Render(vars Vars, escape func(string) (string, error)) (string, error) {
-	return join(t.pieces, activation(vars), escape)
+	var bound map[string]any // made for the first expression that needs it
+	return join(t.pieces, func(p *piece) (amend.Value, error) {
+		if v, known := vars.named(p.name); known {
+			return v, nil
+		}
+		if bound == nil {
+			bound = activation(vars)
+		}
+		return single(p, bound)
+	}, escape)
+}
+
+// named gives the value of a name where CEL would give it back as it is: paths
+// and parameters are mostly {id} and nothing else.
+func (v Vars) named(name string) (amend.Value, bool) {
+	switch x := v[name].(type) {
+	case string:
+		return amend.StringOf(x), true
+	case int64:
+		return amend.IntOf(x), true
+	}
+	return amend.Value{}, false
 }
 
 // Value gives the value; a text that is one expression only keeps its type,
 // lists included.
 func (t *Text) Value(vars Vars) (any, error) {
 	if len(t.pieces) == 1 && t.pieces[0].program != nil {
+		switch x := vars[t.pieces[0].name].(type) {
+		case string, int64:
+			return x, nil
+		}
 		out, err := evaluate(t.pieces[0].program, activation(vars))
 		if err != nil {
 			return nil, fmt.Errorf("{%s}: %w", t.pieces[0].source, err)

@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"cel.dev/cel-go/cel"
+	celast "cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 
@@ -32,6 +33,7 @@ type piece struct {
 	offset  int // where the expression starts, in characters
 	program cel.Program
 	typ     *cel.Type
+	name    string // the expression is this name and nothing else
 }
 
 // Template compiles a text with {expressions}; {{ and }} are braces.
@@ -75,17 +77,9 @@ func (t *Template) Type() amend.Type { return t.typ }
 // type. It fails with ErrUnseen where a record is unseen.
 func (t *Template) Value(scope *Scope) (amend.Value, error) {
 	if len(t.pieces) == 1 && t.pieces[0].program != nil {
-		out, err := evaluate(t.pieces[0].program, scope)
-		if err != nil {
-			return amend.Value{}, err
-		}
-		v, ok := fromCEL(out)
-		if !ok {
-			return v, fmt.Errorf("{%s} is not a single value", t.pieces[0].source)
-		}
-		return v, nil
+		return single(&t.pieces[0], scope)
 	}
-	text, err := join(t.pieces, scope, func(s string) (string, error) { return s, nil })
+	text, err := join(t.pieces, func(p *piece) (amend.Value, error) { return single(p, scope) }, func(s string) (string, error) { return s, nil })
 	return amend.StringOf(text), err
 }
 
@@ -114,6 +108,9 @@ func compilePieces(text string, env *cel.Env, compile func(string) (*cel.Ast, am
 			findings = append(findings, amend.Finding{Offset: p.offset, Text: err.Error()})
 		}
 		p.program, p.typ = program, ast.OutputType()
+		if root := ast.NativeRep().Expr(); root.Kind() == celast.IdentKind {
+			p.name = root.AsIdent()
+		}
 	}
 	return pieces, findings
 }
@@ -193,22 +190,34 @@ func typeOf(pieces []piece) amend.Type {
 	return amend.Null
 }
 
+// single computes an expression that gives one value.
+func single(p *piece, vars any) (amend.Value, error) {
+	out, err := evaluate(p.program, vars)
+	if err != nil {
+		return amend.Value{}, err
+	}
+	v, ok := fromCEL(out)
+	if !ok {
+		return v, errNotSingle
+	}
+	return v, nil
+}
+
+var errNotSingle = errors.New("it is not a single value")
+
 // join renders all pieces into one text; escape is applied to what expressions
 // give, never to literals. Null renders as nothing.
-func join(pieces []piece, vars any, escape func(string) (string, error)) (string, error) {
+func join(pieces []piece, compute func(*piece) (amend.Value, error), escape func(string) (string, error)) (string, error) {
 	var b strings.Builder
-	for _, p := range pieces {
+	for i := range pieces {
+		p := &pieces[i]
 		if p.program == nil {
 			b.WriteString(p.literal)
 			continue
 		}
-		out, err := evaluate(p.program, vars)
+		v, err := compute(p)
 		if err != nil {
 			return "", fmt.Errorf("{%s}: %w", p.source, err)
-		}
-		v, ok := fromCEL(out)
-		if !ok {
-			return "", fmt.Errorf("{%s} is not a single value", p.source)
 		}
 		text := ""
 		if !v.IsNull() {
