@@ -127,19 +127,6 @@ func NewListing(ids IDs, room int) *Listing {
 // Into lets the page use the memory of records that nobody needs any more.
 func (l *Listing) Into(records []Keyed) { l.page.Records = records[:0] }
 
-// Spare is memory for the values of the next record: those of the one whose
-// place it takes. It is nil where there are not as many.
-func (l *Listing) Spare(values int) []amend.Value {
-	n := len(l.page.Records)
-	if n == cap(l.page.Records) {
-		return nil
-	}
-	if old := l.page.Records[:n+1][n].Record.Values; len(old) == values {
-		return old
-	}
-	return nil
-}
-
 // Add appends one record, or counts it as skipped if its key is no ID.
 func (l *Listing) Add(key []byte, at time.Time, record func(at time.Time) amend.Record) {
 	id := l.texts.Of(key)
@@ -177,7 +164,6 @@ func onceEach(records []Keyed, at time.Time) []Keyed {
 		place[k.ID] = len(kept)
 		kept = append(kept, k)
 	}
-	clear(records[len(kept):]) // so that no two places hold the same values when the memory is used again
 	return kept
 }
 

@@ -15,10 +15,9 @@ type scanner struct {
 	shape  *shape
 	answer *answer
 	row    row
-	each   func()                         // takes the row after each item
-	spare  func(values int) []amend.Value // memory for the values of the next item; may be nil, and give nil
-	items  bool                           // the declared place of the items was found
-	next   string                         // the cursor, if one was picked
+	each   func() // takes the row after each item
+	items  bool   // the declared place of the items was found
+	next   string // the cursor, if one was picked
 
 	text      []byte
 	escaped   bool    // the string that was read last holds escapes
@@ -40,7 +39,6 @@ type row struct {
 	key     []byte
 	version string
 	problem string // why it can't be believed; names the field and never a value
-	spare   bool   // the values are not of the slab
 }
 
 func newScanner(shape *shape, a *answer) *scanner {
@@ -54,7 +52,7 @@ func newScanner(shape *shape, a *answer) *scanner {
 
 // free gives the scanner back; values that were handed out stay valid.
 func (s *scanner) free() {
-	s.answer, s.each, s.spare, s.text, s.row.values = nil, nil, nil, nil, nil
+	s.answer, s.each, s.text, s.row.values = nil, nil, nil, nil
 	s.shape.scanners.Put(s)
 }
 
@@ -311,17 +309,10 @@ const slabRows = 32
 
 func (s *scanner) begin() {
 	n := len(s.shape.fields)
-	s.row.values, s.row.spare = nil, false
-	if s.spare != nil {
-		s.row.values = s.spare(n)
-		s.row.spare = s.row.values != nil
+	if len(s.slab) < n {
+		s.slab = make([]amend.Value, slabRows*n)
 	}
-	if !s.row.spare {
-		if len(s.slab) < n {
-			s.slab = make([]amend.Value, slabRows*n)
-		}
-		s.row.values = s.slab[:n:n]
-	}
+	s.row.values = s.slab[:n:n]
 	clear(s.row.values)
 	s.row.key, s.row.version, s.row.problem = s.row.key[:0], "", ""
 }
@@ -339,8 +330,6 @@ func (s *scanner) finish() {
 
 // keep hands the row's values out for good.
 func (s *scanner) keep() []amend.Value {
-	if !s.row.spare {
-		s.slab = s.slab[len(s.row.values):]
-	}
+	s.slab = s.slab[len(s.row.values):]
 	return s.row.values
 }

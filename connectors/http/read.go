@@ -19,6 +19,7 @@ type read struct {
 	rules   rules
 	shape   *shape
 	mask    []string // what {fields} asks for
+	masked  bool     // the request uses {fields}
 	max     int
 }
 
@@ -34,7 +35,7 @@ func (c *connector) One(ctx context.Context, id string) (amend.Record, error) {
 		}
 		return records[0], nil
 	}
-	if !c.entity.Valid(id) {
+	if !c.ids.Valid(id) {
 		return amend.Record{}, notAnID()
 	}
 	a, present, err := c.ask(ctx, c.one, conditions.Vars{"id": id, "entity": id})
@@ -59,7 +60,7 @@ func (c *connector) Many(ctx context.Context, ids []string) ([]amend.Record, err
 		return nil, nil
 	case len(ids) > c.many.max:
 		return nil, malformed(fmt.Sprintf("it can be asked for %d customers at once, not for %d", c.many.max, len(ids)))
-	case !slices.ContainsFunc(ids, func(id string) bool { return !c.entity.Valid(id) }):
+	case !slices.ContainsFunc(ids, func(id string) bool { return !c.ids.Valid(id) }):
 		return c.askMany(ctx, ids)
 	}
 	return nil, notAnID()
@@ -104,7 +105,9 @@ func (c *connector) List(ctx context.Context, request connectors.PageRequest) (c
 // ask sends a read and says what its answer means. Where it returns an error
 // there is no answer to release.
 func (c *connector) ask(ctx context.Context, r *read, vars conditions.Vars) (*answer, bool, error) {
-	vars["fields"] = r.mask
+	if r.masked { // not always, since CEL makes a list of its own of it for each request
+		vars["fields"] = r.mask
+	}
 	request, err := r.request.render(vars)
 	if err != nil {
 		return nil, false, malformed("the request can't be made: " + err.Error())
@@ -135,7 +138,7 @@ func (c *compiler) read(name string, spec *readSpec, fields []source) *read {
 		query: spec.Query, form: spec.Form, body: spec.Body}, c.environment(callNames[name]...))
 	r.rules = c.rules(at, spec, name)
 	r.shape = c.shape(at, spec, name, fields)
-	r.mask = r.shape.mask()
+	r.mask, r.masked = r.shape.mask(), r.request.uses("fields")
 	c.bound(at, r, spec)
 	return r
 }

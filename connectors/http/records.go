@@ -69,7 +69,6 @@ func (c *connector) decodePage(a *answer, into []connectors.Keyed) (connectors.P
 	defer s.free()
 	listing, record := connectors.NewListing(c.ids, min(c.list.max, defaultList)), s.record
 	listing.Into(into)
-	s.spare = listing.Spare
 	s.each = func() { listing.Add(s.row.key, a.at, record) }
 	if err := s.read(); err != nil {
 		return connectors.Page{}, malformed(err.Error())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,7 +112,7 @@ func expected(text string) (page connectors.Page, ok bool) {
 	next, _ := below(v, "next")
 	page.Next = named(next)
 	if raw, isRaw := next.(jsontext.Value); !isList || page.Next == "" && next != nil && !(isRaw && (raw.Kind() == 'n' || raw.Kind() == '"')) {
-		return page, false
+		return connectors.Page{}, false
 	}
 	seen := map[string]int{}
 	for _, item := range list {
@@ -157,27 +158,32 @@ func expectedRecord(item any) amend.Record {
 	return record
 }
 
-// same reads texts one after the other, as pages of one list of which each uses
+// same reads texts one after the other, as pages of one list of which each takes
 // the memory of the one before, and compares each with what its tokens say.
 func same(t require.TestingT, c connectors.Connector, answer *canned, texts ...string) {
 	var request connectors.PageRequest
+	var copies []connectors.Keyed
+	var want connectors.Page
 	for _, text := range texts {
 		*answer = canned(text)
-		want, ok := expected(text)
 		got, err := c.List(context.Background(), request)
+		sameRecords(t, want.Records, copies, "a copy of the page before "+text)
+		var ok bool
+		want, ok = expected(text)
 		require.Equal(t, ok, err == nil, "%q: %v", text, err)
-		if err != nil {
-			continue
-		}
-		request.Into = got.Records
 		require.Equal(t, want.Next, got.Next, "%q", text)
 		require.Equal(t, want.Skipped, got.Skipped, "%q", text)
-		require.Len(t, got.Records, len(want.Records), "%q", text)
-		for i, k := range got.Records {
-			require.Equal(t, want.Records[i].ID, k.ID, "%q", text)
-			require.Equal(t, want.Records[i].Record.Presence.String(), k.Record.Presence.String(), "%q: %s", text, k.Record.Reason)
-			require.Equal(t, want.Records[i].Record.Values, k.Record.Values, "%q", text)
-		}
+		sameRecords(t, want.Records, got.Records, text)
+		copies, request.Into = slices.Clone(got.Records), got.Records
+	}
+}
+
+func sameRecords(t require.TestingT, want, got []connectors.Keyed, text string) {
+	require.Len(t, got, len(want), "%q", text)
+	for i, k := range got {
+		require.Equal(t, want[i].ID, k.ID, "%q", text)
+		require.Equal(t, want[i].Record.Presence.String(), k.Record.Presence.String(), "%q: %s", text, k.Record.Reason)
+		require.Equal(t, want[i].Record.Values, k.Record.Values, "%q", text)
 	}
 }
 
