@@ -19,6 +19,7 @@ type crowds struct {
 	seen  map[string]crowd      // by rule
 	hours map[string]store.Hour // by rule
 	old   map[string]bool       // versions of rules that aren't new any more, which they never become again
+	pass  map[string]time.Time  // versions of rules: when it was asked whether a full scan has ended; zero: one has
 	weeks week
 }
 
@@ -123,6 +124,30 @@ func keep[T any](all *map[string]T, rule string, counted T, n int) {
 		*all = map[string]T{}
 	}
 	(*all)[rule] = counted
+}
+
+// passed reports whether a full scan has ended that began with the rule as it is.
+func (e *Engine) passed(ctx context.Context, rule *rules.Rule) (bool, error) {
+	c, now := &e.crowds, e.Now()
+	c.mu.Lock()
+	asked, known := c.pass[rule.Version]
+	c.mu.Unlock()
+	if known && (asked.IsZero() || fresh(asked, now, crowdFor)) {
+		return asked.IsZero(), nil
+	}
+	passed, err := e.Store.Passed(ctx, rule.Name, rule.Version)
+	if err != nil {
+		return false, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pass == nil {
+		c.pass = map[string]time.Time{}
+	}
+	if c.pass[rule.Version] = now; passed {
+		c.pass[rule.Version] = time.Time{}
+	}
+	return passed, nil
 }
 
 func (c *crowds) grown(rule *rules.Rule) bool {

@@ -49,7 +49,7 @@ type Engine struct {
 	Progress func(Progress)
 
 	defaults sync.Once // heals begin at the same time
-	samples samples
+	samples  samples
 	crowds   crowds
 	ticked   time.Time // the last time
 	swept    time.Time // when what is old was last deleted

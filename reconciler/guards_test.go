@@ -261,7 +261,12 @@ func testFirstPass(t *testing.T, o options) {
 	require.Greater(t, c.WakeAt.Sub(w.clock.Now()), time.Minute, "nobody is read again and again while a scan goes on")
 	w.scan()
 	require.False(t, w.lastCase(customer).WakeAt.After(w.clock.Now()), "whoever waited for the scan need wait no longer")
+	opened := w.lastCase(w.planted("ledger_missing"))
+	require.Equal(t, "full_pass", opened.Reason, "whoever the scan itself has found waits for its end without being read")
+	require.False(t, opened.WakeAt.After(w.clock.Now()))
 	require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+	require.Equal(t, lifecycle.Healed, w.healOn(opened.Customer).Status)
+
 }
 
 // TestSettle: nothing acts before it has been so for long enough, over two

@@ -38,6 +38,7 @@ func (e *Engine) sample(ctx context.Context, found []Found) {
 	s.mu.Lock()
 	if s.counted == nil {
 		s.counted = make([]store.Sample, len(e.Schema.Services))
+		s.written = e.Now() // from now on something is to be written
 	}
 	for service := range s.counted {
 		s.counted[service].Read += len(found)

@@ -7,6 +7,7 @@ import (
 
 	"amend/internal/crash"
 	"amend/queue"
+	"amend/rules"
 	"amend/states"
 	"amend/store"
 )
@@ -48,6 +49,11 @@ func (s *sighter) visit(ctx context.Context, found []Found) error {
 		f := &found[i]
 		s.count(f)
 		sighting, worth := s.e.sighting(f)
+		if worth {
+			if err := s.e.await(ctx, &sighting); err != nil {
+				return err
+			}
+		}
 		switch {
 		case f.Verdict.Name == states.Unseen:
 		case worth:
@@ -103,6 +109,23 @@ func (e *Engine) sighting(f *Found) (store.Sighting, bool) {
 		sighting.Wake = since.Add(state.Settle)
 	}
 	return sighting, true
+}
+
+// await puts the first look off where a rule would act that has to wait for a
+// full scan: to look before it has ended costs calls, and nothing comes of it.
+func (e *Engine) await(ctx context.Context, s *store.Sighting) error {
+	rule := e.Rules.For(s.State)
+	if rule == nil || rule.Mode != rules.Auto {
+		return nil
+	}
+	passed, err := e.passed(ctx, rule)
+	if err != nil || passed {
+		return err
+	}
+	if later := e.Now().Add(rules.Passing); s.Wake.Before(later) {
+		s.Wake, s.Awaits = later, true
+	}
+	return nil
 }
 
 func (s *sighter) record(ctx context.Context, sightings []store.Sighting, wake []string) error {

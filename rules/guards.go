@@ -95,9 +95,9 @@ const busy = 250 * time.Millisecond
 // pausedFor is when to look again where a pause has no end.
 const pausedFor = 10 * time.Minute
 
-// passing is when to look again where a full scan has to end first, should the
+// Passing is when to look again where a full scan has to end first, should the
 // customer be in order meanwhile.
-const passing = 5 * time.Minute
+const Passing = 5 * time.Minute
 
 // again is when to look again where no time is known.
 const again = 15 * time.Second
@@ -214,7 +214,7 @@ func firstPass(f Facts) Decision {
 	if f.Customers >= 0 || f.Rule.Mode != Auto {
 		return allowed()
 	}
-	return Decision{Reason: FirstPass, Say: fmt.Sprintf("No full scan has ended since this version of %s is in use", f.Rule.Name), Until: f.Now.Add(passing)}
+	return Decision{Reason: FirstPass, Say: fmt.Sprintf("No full scan has ended since this version of %s is in use", f.Rule.Name), Until: f.Now.Add(Passing)}
 }
 
 // usually is how many times as many customers as on an ordinary day may be in a

@@ -139,6 +139,19 @@ type Sighting struct {
 	Since    time.Time // from when the state counts; zero: from this look
 	DueAt    time.Time
 	Wake     time.Time // when to look again
+	Awaits   bool      // its rule acts only after a full scan has ended: then it is looked at, if not before
+}
+
+// awaitsPass is why a case waits for the end of a full scan.
+const awaitsPass = "full_pass"
+
+// Passed reports whether a full scan has ended well that began with a version of
+// a rule.
+func (s *Store) Passed(ctx context.Context, rule, version string) (bool, error) {
+	scan := func(r row) (passed bool, err error) { err = r.Scan(&passed); return passed, err }
+	passed, _, err := first(query(ctx, s, scan, `select exists (select 1 from scans where kind = 'full' and status = 'done'
+		and started_at >= (select seen_at from rule_versions where rule = $1 and version = $2))`, rule, version))
+	return passed, err
 }
 
 // Sight opens a case for every customer that has none, and gives those that
@@ -173,8 +186,12 @@ func (s *Store) sight(tx *tx, one Sighting) (bool, error) {
 	if one.Since.IsZero() {
 		one.Since = s.now()
 	}
-	_, err = s.insertCase(tx, Case{Customer: one.Customer, State: one.State, Since: one.Since, DueAt: one.DueAt, WakeAt: one.Wake, Looks: 1,
-		Reason: "seen", Why: "The customer was seen out of coherence.", Next: "amend looks again."})
+	c := Case{Customer: one.Customer, State: one.State, Since: one.Since, DueAt: one.DueAt, WakeAt: one.Wake, Looks: 1,
+		Reason: "seen", Why: "The customer was seen out of coherence.", Next: "amend looks again."}
+	if one.Awaits {
+		c.Reason, c.Next = awaitsPass, "amend looks again when the full scan has ended."
+	}
+	_, err = s.insertCase(tx, c)
 	if err != nil {
 		return false, err
 	}

@@ -161,7 +161,7 @@ func (s *Store) FinishPage(ctx context.Context, p Page, c Counted) (scan Scan, e
 			}
 		}
 		if scan.Kind == FullScan && scan.Status == ScanDone {
-			err := tx.Later(`update cases set wake_at = $1 where ended_at = 0 and reason = 'full_pass' and wake_at > $1 and lease_until <= $1`, micros(scan.EndedAt))
+			err := tx.Later(`update cases set wake_at = $1 where ended_at = 0 and reason = $2 and wake_at > $1 and lease_until <= $1`, micros(scan.EndedAt), awaitsPass)
 			if err != nil {
 				return fmt.Errorf("wake who waited for the scan: %w", err)
 			}
