@@ -61,9 +61,10 @@ func (r *run) stall(e Event) {
 }
 
 // held reports whether whoever wants a turn belongs to an engine that stands
-// still.
+// still. Writes in nobody's name are those with which a worker begins: the second
+// engine is one only once the first has taken over what was left.
 func (r *run) held(t *turn) bool {
-	if r.stalled == "" || t.owner == nil {
+	if r.stalled == "" || t.owner == nil || t.label == beginning {
 		return false
 	}
 	engine := First
@@ -72,6 +73,9 @@ func (r *run) held(t *turn) bool {
 	}
 	return engine == r.stalled
 }
+
+// beginning is the label of a worker's first writes.
+const beginning = "write []"
 
 // pause has a person stop repairs, and resume them later.
 func (r *run) pause(e Event) error {

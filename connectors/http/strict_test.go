@@ -258,7 +258,8 @@ func drawRecord(t *rapid.T) string {
 var odd = []string{`"\u0069d":"cus_000007"`, `"st\u0061tus":"closed"`, `"id":7`, `"id":null`, `"status":null`, `"contact":null`, `"contact":7`,
 	`"contact":[{"email":"x"}]`, `"contact":{"email":"x","email":"y"}`, `"contact":{"\u0065mail":"x"}`, `"balance":{"amount":12.30}`, `"balance":{"amount":-1e2}`,
 	`"balance":{"amount":{}}`, `"note":true`, `"note":-0`, `"x":{"y":1,"y":2}`, `"x":{"y":1,"\u0079":2}`, `"x":"\ud800"`, `"x":"\ud83d\ude00"`, `"x":01`, `"x":1.`, `"x":-`,
-	`"x":1e+`, `"x":.5`, `"x":tru`, `"x":nul`, `"":0`, `"` + strings.Repeat("long", 50) + `":1`, `"x":"` + strings.Repeat("text ", 20) + `"`, `"x":"a` + "\t" + `"`, `"x":"Привет, мир"`}
+	`"x":1e+`, `"x":.5`, `"x":tru`, `"x":nul`, `"":0`, `"` + strings.Repeat("long", 50) + `":1`, `"x":"` + strings.Repeat("text ", 20) + `"`, `"x":"a` + "\t" + `"`, `"x":"Привет, мир"`,
+	`"x":"\udc00"`, `"x":"\udfff\udc00"`, `"x":"\ud800\u0041"`, `"x":"\ud800\ud800"`, `"x":"\ud800\ue000"`, `"x":"\uDBFF\uDFFF"`, `"x":"\ud7ff\ue000"`, `"x":"\u12g4"`, `"x":"\a"`}
 
 // What jsontext takes as nested too deep is so for the scanner, too.
 func TestNesting(t *testing.T) {
@@ -296,6 +297,30 @@ func TestNamesThatAreData(t *testing.T) {
 		}
 		same(t, c, &answer, page(fmt.Sprintf(`{"%0200d":1,"%0200d":{"a":1,"a":1}}`, i, i+1)))
 	}
+}
+
+// Names that were not learned any more are not expected either: the second of
+// two is noticed whichever it is.
+func TestNamesBeyondTheBound(t *testing.T) {
+	t.Parallel()
+	var answer canned
+	c := lists(t, &answer)
+	for twice := 120; twice < 140; twice++ {
+		httpkind.Forget(c)
+		all := page(`{"x":{` + members(0, 200, "1") + `"last":1}}`)
+		same(t, c, &answer, all, all, page(fmt.Sprintf(`{"x":{%s"k%d":1}}`, members(0, twice+1, "1"), twice)), all)
+	}
+}
+
+// Long names that begin and end alike are not the same.
+func TestLongNames(t *testing.T) {
+	t.Parallel()
+	var answer canned
+	c := lists(t, &answer)
+	two := func(first, second int) string {
+		return page(fmt.Sprintf(`{"x":{"it_begins_%d_and_ends":1,"it_begins_%d_and_ends":2}}`, first, second))
+	}
+	same(t, c, &answer, two(1, 2), two(1, 2), two(1, 1), two(2, 2), two(1, 3), two(3, 3))
 }
 
 // What is learned of the names is bounded.
