@@ -131,7 +131,7 @@ func (s *survey) add(f *reconciler.Found) {
 	}
 	g.Customers++
 	if !f.Coherent {
-		g.IDs = append(g.IDs, f.Customer)
+		g.IDs = append(g.IDs, strings.Clone(f.Customer)) // it shares its memory with others, who aren't kept
 	}
 	for _, i := range f.Verdict.Needs {
 		s.unread[s.cfg.Schema.Services[i].Name]++

@@ -31,7 +31,7 @@ func (a *app) load(log *slog.Logger) (*config.Config, error) {
 
 func (a *app) loadFrom(path string, getenv func(string) (string, bool), log *slog.Logger) (*config.Config, error) {
 	cfg, err := config.Load(config.Options{Path: path, Kinds: a.kinds, Getenv: getenv,
-		Surroundings: connectors.Surroundings{Now: a.clock.now, Log: log, Loopback: a.loopback}})
+		Surroundings: connectors.Surroundings{Now: a.clock.now, Share: a.clock.share, Log: log, Loopback: a.loopback}})
 	var problems *config.Problems
 	if errors.As(err, &problems) {
 		return nil, counted(problems)
@@ -64,6 +64,17 @@ func (c *clock) now() time.Time {
 		return s.Now()
 	}
 	return time.Now()
+}
+
+// share is this process's part of what services allow. Workers that share a
+// store divide it; a command that has no store shares with nobody.
+func (c *clock) share() connectors.Share {
+	s := c.store.Load()
+	if s == nil {
+		return connectors.Share{Of: 1}
+	}
+	rank, of := s.Share()
+	return connectors.Share{Rank: rank, Of: of}
 }
 
 // parts is a whole program: what run and demo start.

@@ -52,9 +52,9 @@ type Abilities struct {
 type PageRequest struct {
 	Cursor string    // empty for the first page
 	Since  time.Time // zero for all
-	// Into is the records of a page that nobody needs any more, or nil. Their
-	// memory may be used again, that of their values, too: whoever still keeps
-	// one of them must have cloned its values.
+	// Into is the records of a page that nobody needs any more, or nil: the new
+	// records may take their memory. Copies of the old records stay as they are,
+	// as their values are left alone.
 	Into []Keyed
 }
 
@@ -158,12 +158,19 @@ type Surroundings struct {
 	// Loopback allows services on this machine, for demos and tests. Without it
 	// a name that resolves to this machine is refused when it is dialled.
 	Loopback bool
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Share is this process's part of what services allow. It is asked before
+	// every call.
+	Share func() Share
+	Now   func() time.Time
+	Log   *slog.Logger
 }
 
-// OrReal fills what is missing with the real clock and a silent log.
+// OrReal fills what is missing with the real clock, a silent log, and services
+// that are shared with nobody.
 func (s Surroundings) OrReal() Surroundings {
+	if s.Share == nil {
+		s.Share = func() Share { return Share{Of: 1} }
+	}
 	if s.Now == nil {
 		s.Now = time.Now
 	}

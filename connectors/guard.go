@@ -10,9 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go/bulkhead"
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
-	"golang.org/x/time/rate"
 
 	"amend"
 )
@@ -38,24 +36,21 @@ type GuardOptions struct {
 	AtOnce    int              // calls in flight; 0: what the connector says, else 8
 	PerSecond float64          // calls per second; 0: what the connector says, else no limit
 	Retries   int              // how often a read is asked again; 0: twice, negative: never
+	Share     func() Share     // of these limits; nil: all of it
 	Now       func() time.Time // nil: the real clock
 	Random    func() float64   // from 0 to 1, for jitter; nil: the real one
 	Log       *slog.Logger     // nil: silent
 }
 
-// Guard stands around any connector: a bulkhead and a rate limit that calls
-// wait for; a circuit breaker; a ban for as long as the service asks to be left
+// Guard stands around any connector: a limit of calls at once and a rate, which
+// calls wait for by their priority; a circuit breaker; a ban for as long as the service asks to be left
 // alone (Retry-After, at most 15 minutes); retries with jitter for reads that
 // failed for a temporary cause. An operation is never sent again: what was
 // kept back is Failed, so that whoever owns the intent decides. A panic of the
 // connector ends here.
 func Guard(c Connector, o GuardOptions) Connector {
 	o = o.withDefaults(c.Can())
-	g := &guard{inner: c, options: o, slots: bulkhead.New[any](uint(o.AtOnce)), breaker: newBreaker(o)}
-	if o.PerSecond > 0 {
-		g.rate = rate.NewLimiter(rate.Limit(o.PerSecond), 1)
-	}
-	return g
+	return &guard{inner: c, options: o, gate: gate{atOnce: o.AtOnce, perSecond: o.PerSecond, share: o.Share}, breaker: newBreaker(o)}
 }
 
 func (o GuardOptions) withDefaults(can Abilities) GuardOptions {
@@ -74,8 +69,8 @@ func (o GuardOptions) withDefaults(can Abilities) GuardOptions {
 	if o.Random == nil {
 		o.Random = rand.Float64
 	}
-	s := Surroundings{Now: o.Now, Log: o.Log}.OrReal()
-	o.Now, o.Log = s.Now, s.Log
+	s := Surroundings{Share: o.Share, Now: o.Now, Log: o.Log}.OrReal()
+	o.Share, o.Now, o.Log = s.Share, s.Now, s.Log
 	return o
 }
 
@@ -93,8 +88,7 @@ func newBreaker(o GuardOptions) circuitbreaker.CircuitBreaker[any] {
 type guard struct {
 	inner   Connector
 	options GuardOptions
-	slots   bulkhead.Bulkhead[any]
-	rate    *rate.Limiter
+	gate    gate
 	breaker circuitbreaker.CircuitBreaker[any]
 	banned  atomic.Int64 // until when the service wants to be left alone, in Unix nanoseconds
 }
@@ -110,28 +104,30 @@ func (g *guard) Close() error { return Close(g.inner) }
 
 // One is part of Connector.
 func (g *guard) One(ctx context.Context, id string) (record amend.Record, err error) {
-	err = g.read(ctx, func() (err error) { record, err = g.inner.One(ctx, id); return err })
+	err = g.read(ctx, oneCall, func() (err error) { record, err = g.inner.One(ctx, id); return err })
 	return record, err
 }
 
 // Many is part of Connector.
 func (g *guard) Many(ctx context.Context, ids []string) (records []amend.Record, err error) {
-	err = g.read(ctx, func() (err error) { records, err = g.inner.Many(ctx, ids); return err })
+	err = g.read(ctx, manyCall, func() (err error) { records, err = g.inner.Many(ctx, ids); return err })
 	return records, err
 }
 
 // List is part of Connector.
 func (g *guard) List(ctx context.Context, request PageRequest) (page Page, err error) {
-	err = g.read(ctx, func() (err error) { page, err = g.inner.List(ctx, request); return err })
+	err = g.read(ctx, listCall, func() (err error) { page, err = g.inner.List(ctx, request); return err })
 	return page, err
 }
 
 // Send is part of Connector.
 func (g *guard) Send(ctx context.Context, request Request) (answer Answer) {
-	if u := g.enter(ctx); u != nil {
+	w, u := g.enter(ctx, sendCall, Repairing)
+	if u != nil {
 		return Answer{Outcome: amend.Failed, Detail: "not sent: " + u.Reason, RetryAfter: u.RetryAfter}
 	}
-	defer g.slots.ReleasePermit()
+	end := withdrawn
+	defer func() { g.gate.leave(w, end) }()
 	defer func() {
 		if p := recover(); p != nil {
 			g.panicked(p)
@@ -140,6 +136,7 @@ func (g *guard) Send(ctx context.Context, request Request) (answer Answer) {
 		}
 	}()
 	answer = g.inner.Send(ctx, request)
+	end = endingOf(ctx, answer.Status)
 	g.ban(answer.RetryAfter)
 	if answer.Status == 0 || answer.Status >= 500 || answer.Status == http.StatusRequestTimeout {
 		g.fell(ctx)
@@ -151,9 +148,9 @@ func (g *guard) Send(ctx context.Context, request Request) (answer Answer) {
 
 // read asks until there is an answer, the cause is not temporary, or it was
 // asked often enough.
-func (g *guard) read(ctx context.Context, ask func() error) error {
+func (g *guard) read(ctx context.Context, asked kind, ask func() error) error {
 	for attempt := 0; ; attempt++ {
-		err := g.once(ctx, ask)
+		err := g.once(ctx, asked, ask)
 		if err == nil {
 			return nil
 		}
@@ -164,11 +161,13 @@ func (g *guard) read(ctx context.Context, ask func() error) error {
 	}
 }
 
-func (g *guard) once(ctx context.Context, ask func() error) (err error) {
-	if u := g.enter(ctx); u != nil {
+func (g *guard) once(ctx context.Context, asked kind, ask func() error) (err error) {
+	w, u := g.enter(ctx, asked, PriorityOf(ctx))
+	if u != nil {
 		return u
 	}
-	defer g.slots.ReleasePermit()
+	end := answered
+	defer func() { g.gate.leave(w, end) }()
 	defer func() {
 		if p := recover(); p != nil {
 			g.panicked(p)
@@ -181,8 +180,9 @@ func (g *guard) once(ctx context.Context, ask func() error) (err error) {
 		g.breaker.RecordSuccess()
 		return nil
 	}
-	u := AsUnseen(err)
+	u = AsUnseen(err)
 	g.ban(u.RetryAfter)
+	end = endingOfRead(u.Cause)
 	switch u.Cause {
 	case amend.Unreachable, amend.TimedOut, amend.Failing, amend.NotRead:
 		g.fell(ctx)
@@ -190,6 +190,28 @@ func (g *guard) once(ctx context.Context, ask func() error) (err error) {
 		g.breaker.RecordSuccess()
 	}
 	return u
+}
+
+// endingOfRead is what a failed read says of the service's load.
+func endingOfRead(c amend.Cause) ending {
+	switch {
+	case c == amend.Throttled || c == amend.Failing:
+		return turnedAway
+	case c == amend.TimedOut || c == amend.Malformed || c == amend.Forbidden:
+		return answered // after a time
+	}
+	return withdrawn
+}
+
+// endingOf is what an answer says of it.
+func endingOf(ctx context.Context, status int) ending {
+	switch {
+	case status == http.StatusTooManyRequests || status >= 500:
+		return turnedAway
+	case status == 0 && ctx.Err() == context.Canceled:
+		return withdrawn
+	}
+	return answered
 }
 
 // fell records a failure, except of a call that was only withdrawn. While the
@@ -201,31 +223,27 @@ func (g *guard) fell(ctx context.Context) {
 	g.breaker.RecordFailure()
 }
 
-// enter waits for a slot and for the rate. Where it returns nil the slot must
-// be released and the breaker be told how the call went.
-func (g *guard) enter(ctx context.Context) *Unseen {
+// enter waits for the call's turn. Where it returns nil the gate must be left
+// and the breaker be told how the call went.
+func (g *guard) enter(ctx context.Context, asked kind, p Priority) (*waiter, *Unseen) {
 	if err := ctx.Err(); err != nil {
-		return AsUnseen(err)
+		return nil, AsUnseen(err)
 	}
 	if u := g.keptBack(); u != nil { // nobody queues up for a service that isn't called
-		return u
+		return nil, u
 	}
-	if err := g.slots.AcquirePermit(ctx); err != nil {
-		return waited(err)
-	}
-	u := g.admit(ctx)
+	w, u := g.gate.enter(ctx, asked, p)
 	if u != nil {
-		g.slots.ReleasePermit()
+		return nil, u
 	}
-	return u
+	if u = g.admit(); u != nil {
+		g.gate.leave(w, withdrawn)
+		return nil, u
+	}
+	return w, nil
 }
 
-func (g *guard) admit(ctx context.Context) *Unseen {
-	if g.rate != nil {
-		if err := g.rate.Wait(ctx); err != nil {
-			return &Unseen{Cause: amend.TimedOut, Reason: "its turn under the rate limit did not come in time"}
-		}
-	}
+func (g *guard) admit() *Unseen {
 	if u := g.keptBack(); u != nil { // things may have changed while waiting
 		return u
 	}
@@ -233,12 +251,6 @@ func (g *guard) admit(ctx context.Context) *Unseen {
 		return &Unseen{Cause: amend.BreakerOpen, Reason: "it failed too often just now; one call is finding out whether it works again"}
 	}
 	return nil
-}
-
-func waited(err error) *Unseen {
-	u := AsUnseen(err)
-	u.Reason = "all calls that it allows at once are taken"
-	return u
 }
 
 // keptBack says why nobody may call the service now, if so.

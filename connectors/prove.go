@@ -162,7 +162,7 @@ func (p *prover) probe(ctx context.Context, since time.Time) *probe {
 // run is not cancelled with the caller who happened to begin it, since others
 // wait for it too.
 func (p *prover) run(ctx context.Context, run *probe) {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	ctx, cancel := context.WithTimeout(WithPriority(ctx, Repairing), probeTimeout) // whoever else waits for it may be one who repairs
 	defer cancel()
 	var present, absent amend.Record
 	var group sync.WaitGroup

@@ -45,8 +45,9 @@ func (e *Engine) changed(ctx context.Context) (all []string, partial, err error)
 }
 
 func (e *Engine) changedIn(ctx context.Context, c connectors.Connector, since time.Time, ids map[string]bool) error {
+	var used []connectors.Keyed
 	for cursor := ""; ; {
-		page, err := c.List(ctx, connectors.PageRequest{Cursor: cursor, Since: since})
+		page, err := c.List(ctx, connectors.PageRequest{Cursor: cursor, Since: since, Into: used})
 		if err != nil {
 			return err
 		}
@@ -59,6 +60,6 @@ func (e *Engine) changedIn(ctx context.Context, c connectors.Connector, since ti
 		if page.Next == "" {
 			return nil
 		}
-		cursor = page.Next
+		cursor, used = page.Next, page.Records
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"amend/connectors"
 	"amend/internal/crash"
 	"amend/lifecycle"
 	"amend/rules"
@@ -201,7 +202,7 @@ func (h *heal) left() time.Duration { return h.until.Load().Sub(h.Now()) - lease
 // turn reads everything once and takes one decision; true where the case was
 // let go.
 func (h *heal) turn(ctx context.Context) (bool, error) {
-	h.look = h.Look(ctx, h.lease.Customer)
+	h.look = h.Look(connectors.WithPriority(ctx, h.priority()), h.lease.Customer)
 	crash.At(crash.Looked)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
@@ -214,6 +215,15 @@ func (h *heal) turn(ctx context.Context) (bool, error) {
 		return h.goOn(ctx)
 	}
 	return h.consider(ctx)
+}
+
+// priority is that of the turn's look: one that may prove a repair goes before
+// those of heals that may begin one.
+func (h *heal) priority() connectors.Priority {
+	if h.unread || h.repair.ID != "" {
+		return connectors.Repairing
+	}
+	return connectors.Looking
 }
 
 // openRepair finds the case's repair that is open or proposed. What was read or

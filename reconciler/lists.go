@@ -111,8 +111,9 @@ func (s *stream) fetch(ctx context.Context, c connectors.Connector, now func() t
 	// A circle of any length is noticed by a mark that is moved on ever more
 	// seldom (Brent, 1980), and so without remembering every cursor.
 	mark, passed, laps := s.from, 0, 1
+	var used, last []connectors.Keyed
 	for cursor := s.from; ; {
-		page, err := c.List(ctx, connectors.PageRequest{Cursor: cursor})
+		page, err := c.List(ctx, connectors.PageRequest{Cursor: cursor, Into: used})
 		if err == nil && page.Next != "" && page.Next == mark {
 			err = errCircle
 		}
@@ -122,6 +123,7 @@ func (s *stream) fetch(ctx context.Context, c connectors.Connector, now func() t
 		if !s.give(ctx, fetched{page, cursor, now(), err, orderOf(page.Records)}) {
 			return
 		}
+		used, last = last, page.Records // whoever takes a page has done with the one before
 		if cursor = page.Next; cursor == "" || err != nil {
 			return
 		}
@@ -155,14 +157,6 @@ func (s *stream) stage(ctx context.Context, c connectors.Connector, now func() t
 	}
 	slices.SortStableFunc(all, func(a, b connectors.Keyed) int { return strings.Compare(a.ID, b.ID) })
 	s.give(ctx, fetched{page: connectors.Page{Records: all}, at: now(), order: orderOf(all)})
-}
-
-// peek is the next customer of the list; false at its end, or after it failed.
-func (s *stream) peek(ctx context.Context) (string, bool) {
-	if s.at == len(s.page) && !s.turn(ctx) {
-		return "", false
-	}
-	return s.page[s.at].ID, true
 }
 
 // turn goes on to the next page that holds somebody; false where there is none.
@@ -221,16 +215,16 @@ func (s *stream) skip() {
 // take gives the record of the next customer. One who is listed twice can't be
 // believed either time.
 func (s *stream) take(ctx context.Context, record *amend.Record) {
-	head := &s.page[s.at]
-	*record = head.Record
+	*record = s.page[s.at].Record
+	id := s.page[s.at].ID
 	s.at++
 	if s.at < len(s.page) && !s.repeats {
 		return
 	}
-	for times := 1; (s.at < len(s.page) || s.turn(ctx)) && s.page[s.at].ID == head.ID; times++ {
+	for times := 1; (s.at < len(s.page) || s.turn(ctx)) && s.page[s.at].ID == id; times++ {
 		s.at++
 		if times == 1 {
-			*record = amend.UnseenRecord(amend.Malformed, listedTwice, head.Record.ReadAt)
+			*record = amend.UnseenRecord(amend.Malformed, listedTwice, record.ReadAt)
 			s.twice++
 		}
 	}
@@ -296,19 +290,22 @@ func (m *merge) smallest(ctx context.Context) (id string, source bool, err error
 }
 
 // position is where the next part begins, after a customer; false where no list
-// goes on.
-func (m *merge) position(ctx context.Context, schema *amend.Schema, after string) (p position, more bool) {
+// goes on. It fails where a list isn't in key order: the next part couldn't tell.
+func (m *merge) position(ctx context.Context, schema *amend.Schema, after string) (p position, more bool, err error) {
 	p = position{After: after, Cursors: map[string]string{}}
 	for _, s := range m.streams {
 		name := schema.Services[s.service].Name
-		if _, some := s.peek(ctx); some || s.failed != nil {
+		switch some := s.at < len(s.page) || s.turn(ctx); {
+		case s.wrong != nil:
+			return p, false, s.wrong
+		case some || s.failed != nil:
 			p.Cursors[name] = s.cursor
 			more = more || some
-		} else {
+		default:
 			p.Ended = append(p.Ended, name)
 		}
 	}
-	return p, more
+	return p, more, ctx.Err()
 }
 
 // failed is the first source that could not be listed to its end: customers

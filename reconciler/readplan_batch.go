@@ -25,10 +25,10 @@ type batch struct {
 	doubts []errList // what speaks against lists, each as often as it was seen
 }
 
-func newBatch(plan *ReadPlan) *batch {
+func newBatch(plan *ReadPlan, customers int) *batch {
 	services := len(plan.Readings)
-	b := &batch{plan: plan, room: make([]amend.View, plan.Together), found: make([]Found, 0, plan.Together)}
-	records := make([]amend.Record, plan.Together*services)
+	b := &batch{plan: plan, room: make([]amend.View, customers), found: make([]Found, 0, customers)}
+	records := make([]amend.Record, customers*services)
 	for i := range b.room {
 		b.room[i].Records = records[i*services : (i+1)*services : (i+1)*services]
 	}
@@ -68,22 +68,22 @@ func (b *batch) ask(ids []string) {
 
 // lookAt completes the views of a batch, classifies them, and asks again where
 // what a list or a batch doesn't hold would matter.
-func (e *Engine) lookAt(ctx context.Context, b *batch) {
+func (e *Engine) lookAt(ctx context.Context, b *batch, r readers) {
 	var group sync.WaitGroup
 	for i, c := range e.Connectors {
 		switch b.plan.Readings[i].Way {
 		case ByList, ByWholeList:
 			e.proveAbsences(ctx, c, i, b.views)
 		case ByBatch:
-			group.Go(func() { e.readBatches(ctx, i, b.views) })
+			group.Go(func() { e.readBatches(ctx, b, i) })
 		case BySingle:
-			group.Go(func() { e.readSingly(ctx, i, b.views) })
+			group.Go(func() { r.read(i, b.views) })
 		}
 	}
 	group.Wait()
 	now := e.Now()
 	if b.scope == nil {
-		b.scope = e.Environment.Scope(&b.room[0], now)
+		b.scope = e.Environment.Scope(nil, now)
 	}
 	b.found = b.found[:len(b.views)]
 	for i := range b.views {
@@ -96,6 +96,7 @@ func (e *Engine) lookAt(ctx context.Context, b *batch) {
 	}
 }
 
+// judge classifies one customer of the batch.
 func (b *batch) judge(e *Engine, i int, now time.Time) {
 	b.scope.Reset(&b.views[i], now)
 	b.found[i] = e.judge(b.scope)
@@ -140,11 +141,11 @@ func anyAbsent(views []amend.View, service int) bool {
 }
 
 // readBatches reads customers in calls of as many as the service allows.
-func (e *Engine) readBatches(ctx context.Context, service int, views []amend.View) {
-	can := e.Connectors[service].Can()
+func (e *Engine) readBatches(ctx context.Context, b *batch, service int) {
+	reading := &b.plan.Readings[service]
 	var group errgroup.Group
-	group.SetLimit(max(1, can.AtOnce))
-	for chunk := range slices.Chunk(views, can.Many) {
+	group.SetLimit(reading.AtOnce)
+	for chunk := range slices.Chunk(b.views, reading.PerCall) {
 		group.Go(func() error { e.readBatch(ctx, service, chunk); return nil })
 	}
 	group.Wait() //nolint:errcheck // no lane fails
@@ -165,17 +166,53 @@ func (e *Engine) readBatch(ctx context.Context, service int, views []amend.View)
 	}
 }
 
-func (e *Engine) readSingly(ctx context.Context, service int, views []amend.View) {
-	c := e.Connectors[service]
-	var group errgroup.Group
-	group.SetLimit(max(1, c.Can().AtOnce))
-	for i := range views {
-		group.Go(func() error {
-			views[i].Records[service] = e.one(ctx, c, views[i].ID)
-			return nil
-		})
+// readers read one customer after another from each service that has no other way
+// to, for as long as a survey lasts: goroutines for a single read each would spend
+// a tenth of the processor's time on growing their stacks.
+type readers []chan single // by service; nil where it is read in another way
+
+// single is one customer to be read.
+type single struct {
+	view *amend.View
+	done *sync.WaitGroup
+}
+
+func (e *Engine) readers(ctx context.Context, plan *ReadPlan) readers {
+	r := make(readers, len(plan.Readings))
+	for i := range plan.Readings {
+		if plan.Readings[i].Way != BySingle {
+			continue
+		}
+		r[i] = make(chan single)
+		for range plan.Readings[i].AtOnce {
+			go func() {
+				for next := range r[i] {
+					next.view.Records[i] = e.one(ctx, e.Connectors[i], next.view.ID)
+					next.done.Done()
+				}
+			}()
+		}
 	}
-	group.Wait() //nolint:errcheck // no lane fails
+	return r
+}
+
+// read reads customers from one service.
+func (r readers) read(service int, views []amend.View) {
+	var done sync.WaitGroup
+	done.Add(len(views))
+	for i := range views {
+		r[service] <- single{&views[i], &done}
+	}
+	done.Wait()
+}
+
+// stop ends them, once nobody reads any more.
+func (r readers) stop() {
+	for _, service := range r {
+		if service != nil {
+			close(service)
+		}
+	}
 }
 
 // confirmsAtOnce is how many customers of a batch are asked for again at once;

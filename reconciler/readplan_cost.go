@@ -9,11 +9,16 @@ const (
 	// mergedTogether is how many customers are classified together where all
 	// records come from lists: what is done once for a batch costs little for each
 	// of them, and their records still fit into a processor's cache.
-	mergedTogether = 250
-	// singlyTogether is the same where a service is read one by one.
-	singlyTogether = 100
-	// fewestTogether and mostTogether bound it where services are read in batches.
-	fewestTogether, mostTogether = 50, 1000
+	mergedTogether = 500
+	// askedTogether is the same where a service has to be asked for them: answers
+	// that come at the same time take memory.
+	askedTogether = 100
+	// mostTogether bounds it where batches are larger than that.
+	mostTogether = 1000
+
+	// allowedUnlessSaid is how many calls connectors.Guard has in flight where a
+	// service doesn't say.
+	allowedUnlessSaid = 8
 
 	// What services are compared by where nobody knows better: how long a call
 	// takes, how many customers a page has, and how many there are.
@@ -29,7 +34,7 @@ func (p *ReadPlan) estimate(offers []offer) {
 	longest := time.Duration(-1)
 	for i := range p.Readings {
 		r, o := &p.Readings[i], &offers[i]
-		r.limits(o)
+		r.limits(o, p.Together)
 		r.Calls = p.calls(r, o, p.Customers)
 		r.AtLeast = atRate(r.Calls, o.can.PerSecond)
 		if took := p.guess(*r, o); took > longest {
@@ -40,16 +45,16 @@ func (p *ReadPlan) estimate(offers []offer) {
 
 // limits says what one call gives and how many are in flight. The pages of a
 // list come one after another, since each names the next.
-func (r *Reading) limits(o *offer) {
+func (r *Reading) limits(o *offer, together int) {
 	allowed := o.can.AtOnce
 	if allowed == 0 {
-		allowed = surveyLanes
+		allowed = allowedUnlessSaid
 	}
 	switch r.Way {
 	case ByList, ByWholeList:
 		r.PerCall, r.AtOnce = o.page, 1
 	case ByBatch:
-		r.PerCall, r.AtOnce = o.can.Many, min(surveyLanes, allowed)
+		r.PerCall, r.AtOnce = o.can.Many, min(surveyLanes*parts(together, o.can.Many), allowed)
 	case BySingle:
 		r.PerCall, r.AtOnce = 1, allowed
 	}
@@ -94,30 +99,28 @@ func parts(n, size int) int { return (n + size - 1) / size }
 
 // together is how many customers are read together.
 func together(readings []Reading, offers []offer) int {
+	most := mergedTogether
 	var sizes []int
 	for i := range readings {
 		switch readings[i].Way {
 		case ByBatch:
-			sizes = append(sizes, offers[i].can.Many)
+			most, sizes = askedTogether, append(sizes, offers[i].can.Many)
 		case BySingle:
-			sizes = append(sizes, 1)
+			most = askedTogether
 		case ByList, ByWholeList:
 		}
 	}
-	switch {
-	case len(sizes) == 0:
-		return mergedTogether
-	case slices.Max(sizes) == 1:
-		return singlyTogether
+	if len(sizes) > 0 {
+		return fewestCalls(sizes, min(max(most, slices.Max(sizes)), mostTogether))
 	}
-	return fewestCalls(sizes)
+	return most
 }
 
-// fewestCalls is the smallest number of customers for whom batches of some sizes
+// fewestCalls is the largest number of customers for whom batches of some sizes
 // take the fewest calls for each of them.
-func fewestCalls(sizes []int) int {
+func fewestCalls(sizes []int, most int) int {
 	best, fewest := 0, 0.0
-	for n := fewestTogether; n <= mostTogether; n++ {
+	for n := most; n > most/2; n-- {
 		calls := 0
 		for _, size := range sizes {
 			calls += parts(n, size)

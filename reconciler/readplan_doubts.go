@@ -74,7 +74,7 @@ func (e *Engine) doubts(ctx context.Context, scan store.Scan) (map[string]string
 	}
 	doubts := map[string]string{}
 	for _, other := range recent {
-		if before := scan.StartedAt.Sub(other.StartedAt); before <= 0 || before >= doubtFor {
+		if scan.StartedAt.Sub(other.StartedAt) >= doubtFor {
 			continue
 		}
 		for _, service := range other.Staged {

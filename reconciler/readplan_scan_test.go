@@ -207,6 +207,30 @@ func TestListsWithoutAnotherWay(t *testing.T) {
 		require.Equal(t, int64(300), crm.singles.Load())
 		require.Equal(t, 1, log.count("merged all the same"), "once, for three parts")
 	})
+	t.Run("ASourceThatRepeats", func(t *testing.T) {
+		t.Parallel()
+		crm := &memory{count: 1500, order: func(ids []string) []string {
+			for i := 0; i < len(ids); i += 10 {
+				ids = slices.Insert(ids, i, ids[i])
+			}
+			return ids
+		}}
+		w, _, log := shopWorld(t, crm, &memory{count: 1500}, withBatches)
+		scan := w.scan()
+		require.Equal(t, map[string]int{"fine": 1500}, scan.States)
+		require.Empty(t, scan.Staged)
+		require.Equal(t, 1, log.count("holds customers more than once"))
+		require.Zero(t, log.count("leaves out"))
+	})
+	t.Run("OutOfOrderBetweenParts", func(t *testing.T) {
+		t.Parallel()
+		w, _, log := shopWorld(t, &memory{count: 2000}, &memory{count: 2000, order: swapped}, listOnly)
+		w.engine.PageSize = 1500 // the next part would begin with the page that comes too late
+		scan := w.scan()
+		require.Equal(t, map[string]int{"fine": 2000}, scan.States)
+		require.Equal(t, []string{"shop"}, scan.Staged)
+		require.Equal(t, 1, log.count(`way="whole list"`))
+	})
 	t.Run("UnorderedIsSorted", func(t *testing.T) {
 		t.Parallel()
 		once := func(ids []string) []string { // but for one, who is there twice
@@ -215,8 +239,10 @@ func TestListsWithoutAnotherWay(t *testing.T) {
 			}
 			return backwards(ids)
 		}
-		w, _, log := shopWorld(t, &memory{count: 1500}, &memory{count: 1500, order: once}, listOnly)
+		w, o, log := shopWorld(t, &memory{count: 1500}, &memory{count: 1500, order: once}, listOnly)
+		w.engine.PageSize = 100
 		scan := w.scan()
+		require.LessOrEqual(t, o.lists.Load(), int64(2*3), "once, and once more to sort it: not for every part")
 		require.Equal(t, map[string]int{"fine": 1499, "unseen": 1}, scan.States)
 		require.Equal(t, []string{"shop"}, scan.Staged)
 		require.Equal(t, 1, log.count(`way="whole list"`))
@@ -456,7 +482,9 @@ func TestExplain(t *testing.T) {
 	t.Run("AListThatCannotBeRead", func(t *testing.T) {
 		t.Parallel()
 		w, _, _ := shopWorld(t, &memory{count: 1500}, &memory{count: 1500, failAt: 1}, withBatches)
-		require.Equal(t, "its list could not be read: forbidden: the list broke off", explain(w).Full.Readings[1].Problem)
+		r := explain(w).Full.Readings[1]
+		require.Equal(t, "its list could not be read: forbidden: the list broke off", r.Problem)
+		require.Zero(t, r.Calls)
 	})
 }
 

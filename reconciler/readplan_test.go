@@ -68,12 +68,12 @@ func TestReadPlanSizes(t *testing.T) {
 		{"Lists", []offer{{can: all}, {can: lists}}, mergedTogether, partOfLists},
 		{"BatchesAreFull", []offer{{can: lists}, {can: proven}}, 98, partOfBatches},
 		{"BatchesOfTwoSizes", []offer{{can: proven}, {can: batches}}, 98, partOfBatches},
-		{"SmallBatches", []offer{{can: small}}, 60, partOfBatches},
+		{"SmallBatches", []offer{{can: small}}, 100, partOfBatches},
 		{"SmallBatchesBesideLargeOnes", []offer{{can: small}, {can: batches}}, 100, partOfBatches},
 		{"HugeBatches", []offer{{can: connectors.Abilities{Many: 5000}}}, mostTogether, partOfBatches},
-		{"Singles", []offer{{can: lists}, {can: singles}}, singlyTogether, partOfSingles},
+		{"Singles", []offer{{can: lists}, {can: singles}}, askedTogether, partOfSingles},
 		{"SinglesBesideBatches", []offer{{can: singles}, {can: proven}}, 98, partOfSingles},
-		{"AWholeList", []offer{{can: only, doubt: disorder}, {can: singles}}, singlyTogether, 0},
+		{"AWholeList", []offer{{can: only, doubt: disorder}, {can: singles}}, askedTogether, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -87,6 +87,8 @@ func TestReadPlanSizes(t *testing.T) {
 func TestReadPlanCosts(t *testing.T) {
 	t.Parallel()
 	limited := connectors.Abilities{One: true, List: true, PerSecond: 10}
+	odd := batches
+	odd.AtOnce = 3
 	plan := readPlan([]offer{
 		{can: lists, page: 1000},
 		{can: batches},
@@ -94,13 +96,14 @@ func TestReadPlanCosts(t *testing.T) {
 		{can: singles},
 		{can: lists, page: 7, whole: true},
 		{can: lists},
+		{can: odd},
 	}, 10_050)
 	var calls, atOnce []int
 	for _, r := range plan.Readings {
 		calls, atOnce = append(calls, r.Calls), append(atOnce, r.AtOnce)
 	}
-	require.Equal(t, []int{11, 101, 21, 10_050, 1, 0}, calls, "of the last nobody knows how long its pages are")
-	require.Equal(t, []int{1, surveyLanes, 1, 16, 1, 1}, atOnce)
+	require.Equal(t, []int{11, 101, 21, 10_050, 1, 0, 101}, calls, "of the last but one nobody knows how long its pages are")
+	require.Equal(t, []int{1, surveyLanes, 1, 16, 1, 1, 3}, atOnce)
 	require.Equal(t, 2*time.Second, plan.Readings[2].AtLeast)
 	require.Zero(t, plan.Readings[0].AtLeast, "it has no limit")
 	require.Equal(t, 3, plan.Slowest)
@@ -130,7 +133,7 @@ func TestTrust(t *testing.T) {
 	t.Parallel()
 	plan := readPlan([]offer{{can: all}, {can: all, source: true}, {can: only}}, 0)
 	seen := func(tr *trust, customers int, service, n int) (told []errList, err error) {
-		b := newBatch(&plan)
+		b := newBatch(&plan, 1)
 		for range n {
 			b.doubts = append(b.doubts, errList{service, skipping})
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"amend"
+	"amend/connectors"
 	"amend/internal/crash"
 	"amend/queue"
 	"amend/store"
@@ -127,7 +128,7 @@ func (e *Engine) lookThrough(ctx context.Context, id string) error {
 	s := &scanning{sighter: newSighter(e), page: page, meter: m}
 	s.meter.begin(page, e.Now())
 	defer s.meter.leave(page)
-	err = s.run(kept)
+	err = s.run(connectors.WithPriority(kept, connectors.Scanning))
 	var unwritten errUnwritten
 	if kept.Err() != nil || errors.As(err, &unwritten) {
 		// Whoever comes next need not wait for the lease.

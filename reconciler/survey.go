@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"amend"
+	"amend/connectors"
 	"amend/states"
 )
 
@@ -32,6 +33,7 @@ const surveyLanes = 4
 // what can be merged the survey begins again, with a new visitor. The error says
 // that not every customer may have been seen.
 func (e *Engine) Survey(ctx context.Context, begin func() func([]Found) error) error {
+	ctx = connectors.WithPriority(ctx, connectors.Scanning)
 	doubts, told := map[string]string{}, map[errList]bool{}
 	tell := func(found errList) {
 		if !told[found] {
@@ -65,7 +67,9 @@ type part struct {
 func (e *Engine) survey(ctx context.Context, p part, visit func([]Found) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	s := &surveying{e: e, part: p, lists: e.merge(ctx, p), filled: make(chan *batch), looked: make(chan *batch),
-		used: make(chan *batch, surveyLanes+2)} // one is filled, one visited
+		used:    make(chan *batch, surveyLanes+2), // one is filled, one visited
+		readers: e.readers(ctx, &p.plan)}
+	defer s.readers.stop()
 	group.Go(func() error { return s.fill(ctx) })
 	var lanes sync.WaitGroup
 	for range surveyLanes {
@@ -89,6 +93,7 @@ type surveying struct {
 	e *Engine
 	part
 	lists                *merge
+	readers              readers
 	filled, looked, used chan *batch
 }
 
@@ -136,14 +141,14 @@ func (s *surveying) empty() *batch {
 	case b := <-s.used:
 		return b
 	default:
-		return newBatch(&s.plan)
+		return newBatch(&s.plan, s.plan.Together)
 	}
 }
 
 // handOver ends a part that is full.
 func (s *surveying) handOver(ctx context.Context, last string) error {
-	next, more := s.lists.position(ctx, s.e.Schema, last)
-	if err := ctx.Err(); err != nil || !more {
+	next, more, err := s.lists.position(ctx, s.e.Schema, last)
+	if err != nil || !more {
 		return err
 	}
 	return s.listed(last, next)
@@ -152,7 +157,7 @@ func (s *surveying) handOver(ctx context.Context, last string) error {
 // look looks at batches, beside others who do.
 func (s *surveying) look(ctx context.Context) error {
 	for b := range s.filled {
-		s.e.lookAt(ctx, b)
+		s.e.lookAt(ctx, b, s.readers)
 		if err := hand(ctx, s.looked, b); err != nil {
 			return err
 		}
@@ -197,10 +202,11 @@ func (e *Engine) merge(ctx context.Context, p part) *merge {
 // LookAt looks at given customers, in batches. The visitor is as Survey's.
 func (e *Engine) LookAt(ctx context.Context, ids []string, visit func([]Found) error) error {
 	plan := readPlanOfGiven(e.offers(nil), len(ids))
-	b := newBatch(&plan)
+	b, r := newBatch(&plan, min(plan.Together, len(ids))), e.readers(ctx, &plan)
+	defer r.stop()
 	for chunk := range slices.Chunk(ids, plan.Together) {
 		b.ask(chunk)
-		e.lookAt(ctx, b)
+		e.lookAt(ctx, b, r)
 		if err := visit(b.found); err != nil {
 			return err
 		}

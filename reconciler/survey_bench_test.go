@@ -84,7 +84,7 @@ func benchRecords(schema *amend.Schema) map[string]amend.Record {
 
 // listedBank is an engine with the states of bank.yaml, whose services all have
 // lists.
-func listedBank(b *testing.B, customers int) *reconciler.Engine {
+func listedBank(b testing.TB, customers int) *reconciler.Engine {
 	b.Helper()
 	made, err := bank.New(bank.Options{Customers: 60, Seed: 11})
 	require.NoError(b, err)
@@ -102,6 +102,23 @@ func listedBank(b *testing.B, customers int) *reconciler.Engine {
 	b.Cleanup(func() { require.NoError(b, s.Close()) })
 	return &reconciler.Engine{Schema: cfg.Schema, Environment: cfg.Environment, Machine: cfg.Machine, Rules: cfg.Rules, Connectors: cfg.Connectors,
 		Source: cfg.Scans.Source, Store: s, Queue: queue.NewLocal(time.Now, log), Now: time.Now, Log: log}
+}
+
+// TestCustomersInOrderCostNoMemory: what is allocated for them is used again.
+func TestCustomersInOrderCostNoMemory(t *testing.T) {
+	// Not parallel: it counts what the whole process allocates.
+	const customers = 40_000
+	e := listedBank(t, customers)
+	look := func() {
+		require.NoError(t, e.Survey(t.Context(), func() func([]reconciler.Found) error { return func([]reconciler.Found) error { return nil } }))
+	}
+	look() // what is made once isn't counted
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	look()
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.Mallocs-before.Mallocs, uint64(customers/10))
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(customers*100))
 }
 
 // BenchmarkMerge walks five lists of customers who are in order, through the
