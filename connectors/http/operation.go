@@ -15,7 +15,7 @@ type operation struct {
 	declared *amend.Operation
 	request  *template
 	on       []on
-	done     *conditions.Expression
+	done     *condition
 }
 
 // Prepare is part of connectors.Connector. Its errors name arguments and never
@@ -104,7 +104,7 @@ func (c *compiler) operation(declared *amend.Operation, spec *operationSpec, mad
 	answer := c.environment(conditions.Variable{Name: "status", Type: amend.Int}, conditions.Variable{Name: "header"}, conditions.Variable{Name: "answer"})
 	o.on = c.on(at, spec.On, answer, []string{"done", "refused", "failed", "unsettled"})
 	if declared.Done != "" {
-		o.done = c.expression(at+".done", declared.Done, answer)
+		o.done = newCondition(c.expression(at+".done", declared.Done, answer))
 	}
 	c.contract(at, o, made)
 	return o

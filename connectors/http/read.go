@@ -205,7 +205,7 @@ func (c *compiler) rules(at string, spec *readSpec, name string) rules {
 	env := c.environment(conditions.Variable{Name: "status", Type: amend.Int}, conditions.Variable{Name: "header"}, conditions.Variable{Name: "answer"})
 	r := rules{single: name == "one", on: c.on(at, spec.On, env, []string{"present", "absent", "retry", "unseen"})}
 	if spec.Absent != "" {
-		r.absent = c.expression(at+".absent", spec.Absent, env)
+		r.absent = newCondition(c.expression(at+".absent", spec.Absent, env))
 	}
 	return r
 }
@@ -219,7 +219,7 @@ func (c *compiler) on(at string, specs []onSpec, env *conditions.Dynamic, allowe
 		if !slices.Contains(allowed, spec.Is) {
 			c.found = append(c.found, amend.Finding{Path: here + ".is", Text: fmt.Sprintf("%q is nothing that an answer can be", spec.Is), Hint: "one of " + strings.Join(allowed, ", ")})
 		}
-		all = append(all, on{when: c.expression(here+".when", spec.When, env), is: spec.Is, say: spec.Say})
+		all = append(all, on{when: newCondition(c.expression(here+".when", spec.When, env)), is: spec.Is, say: spec.Say})
 	}
 	return all
 }

@@ -3,6 +3,7 @@ package http
 import (
 	"fmt"
 	"net/http"
+	"sync"
 
 	"amend"
 	"amend/conditions"
@@ -12,13 +13,50 @@ import (
 // rules say what an answer to a read means.
 type rules struct {
 	single bool // only where one customer was asked for does 404 mean absent
-	absent *conditions.Expression
+	absent *condition
 	on     []on
+}
+
+// condition is a condition on an answer. What a status decides alone, which is
+// nearly always, is remembered: it is the same for every answer.
+type condition struct {
+	*conditions.Expression
+	byStatus sync.Map // bool by status
+}
+
+func newCondition(x *conditions.Expression) *condition {
+	if x == nil {
+		return nil
+	}
+	return &condition{Expression: x}
+}
+
+// holds computes a condition; anything but true or false is an error.
+func (c *condition) holds(a *answer) (bool, error) {
+	if known, some := c.byStatus.Load(a.status); some {
+		return known.(bool), nil //nolint:forcetypeassert // nothing else is put in
+	}
+	if !c.Uses("header") {
+		out, err := c.Eval(conditions.Vars{"status": int64(a.status)})
+		if truth, is := out.(bool); err == nil && is {
+			c.byStatus.Store(a.status, truth)
+			return truth, nil
+		}
+	}
+	out, err := a.eval(c.Expression)
+	if err != nil {
+		return false, err
+	}
+	truth, ok := out.(bool)
+	if !ok {
+		return false, errNotEvaluable
+	}
+	return truth, nil
 }
 
 // on is one exception from what a status means by itself.
 type on struct {
-	when *conditions.Expression
+	when *condition
 	is   string
 	say  string
 }
@@ -26,7 +64,7 @@ type on struct {
 // marked reports whether absence is always known by more than a status, which
 // any gateway can give.
 func (r *rules) marked() bool {
-	ownWords := func(x *conditions.Expression) bool { return x.Uses("answer") || x.Uses("header") }
+	ownWords := func(x *condition) bool { return x.Uses("answer") || x.Uses("header") }
 	if r.absent == nil || !ownWords(r.absent) {
 		return false
 	}
@@ -44,7 +82,7 @@ func (r *rules) marked() bool {
 func (r *rules) presence(a *answer) (amend.Presence, *connectors.Unseen) {
 	mute := muteStatus(a)
 	for i, o := range r.on {
-		holds, err := a.holds(o.when)
+		holds, err := o.when.holds(a)
 		if err != nil && mute != nil {
 			return 0, mute
 		}
@@ -59,7 +97,7 @@ func (r *rules) presence(a *answer) (amend.Presence, *connectors.Unseen) {
 		return 0, mute
 	}
 	if r.absent != nil {
-		holds, err := a.holds(r.absent)
+		holds, err := r.absent.holds(a)
 		if err != nil {
 			return 0, malformed(fmt.Sprintf("answered %d; absent: %s", a.status, err))
 		}

@@ -108,7 +108,7 @@ func (c *client) sender(req *http.Request) http.RoundTripper {
 func (o *operation) outcome(a *answer, cut *connectors.Unseen) connectors.Answer {
 	got := connectors.Answer{Status: a.status, RetryAfter: a.retryAfter(), Detail: fmt.Sprintf("answered %d", a.status)}
 	for i, on := range o.on {
-		holds, err := a.holds(on.when)
+		holds, err := on.when.holds(a)
 		if err != nil {
 			got.Detail += fmt.Sprintf("; on[%d].when: %s", i, err)
 			return got
@@ -145,7 +145,7 @@ func (o *operation) confirmed(got connectors.Answer, a *answer, cut *connectors.
 		got.Outcome = amend.Done
 		return got
 	}
-	holds, err := a.holds(o.done)
+	holds, err := o.done.holds(a)
 	switch {
 	case err != nil:
 		got.Detail += "; done: " + err.Error()
