@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -96,13 +97,12 @@ type bench struct {
 }
 
 // measure takes all samples: each round has one of each row, in an order of its
-// own, so that what else the machine does falls on all of them.
+// own, so that what else the machine does falls on all of them. A row and those
+// that it is measured against follow each other.
 func (b *bench) measure(ctx context.Context, chosen []row) error {
 	random := rand.New(rand.NewPCG(b.options.seed, 0))
 	for round := range b.options.samples {
-		order := slices.Clone(chosen)
-		random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-		for _, r := range order {
+		for _, r := range shuffled(random, chosen) {
 			m, err := b.take(ctx, job{row: r, load: r.load(b.options)})
 			if err != nil {
 				return fmt.Errorf("the run is void: %s: %w", r.name, err)
@@ -112,6 +112,24 @@ func (b *bench) measure(ctx context.Context, chosen []row) error {
 		}
 	}
 	return nil
+}
+
+// shuffled puts the rows into another order: the families, and the rows in each
+// of them.
+func shuffled(random *rand.Rand, chosen []row) []row {
+	family, begun := map[string]string{}, map[string]float64{}
+	for _, r := range chosen {
+		family[r.name] = r.name
+		if len(r.goals) > 0 {
+			family[r.name] = family[r.goals[0].against]
+		} else {
+			begun[r.name] = random.Float64()
+		}
+	}
+	order := slices.Clone(chosen)
+	random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	slices.SortStableFunc(order, func(a, b row) int { return cmp.Compare(begun[family[a.name]], begun[family[b.name]]) })
+	return order
 }
 
 func progress(w io.Writer, line string) { fmt.Fprintln(w, line) } //nolint:errcheck // a terminal that is gone can't be told

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -13,13 +12,13 @@ import (
 // least and the greatest, and its ratios beside the goals.
 func (b *bench) print(w io.Writer, chosen []row) error {
 	var out strings.Builder
-	out.WriteString("| row | customers | CPU µs/customer | customers/s | calls/customer | bytes/customer | peak MiB | begin, CPU ms | writes/1,000 customers | wait ms, p50 · p99 | CPU to | goal | throughput | goal |\n")
+	out.WriteString("| row | customers | CPU µs/customer | customers/s | calls/customer | bytes/customer | peak MiB (≤ 64) | begin, CPU ms | writes/1,000 customers | wait ms, p50 · p99 | CPU to | goal | throughput | goal |\n")
 	out.WriteString("|" + strings.Repeat("---|", 14) + "\n")
 	for _, r := range chosen {
 		all := b.taken[r.name]
-		fmt.Fprintf(&out, "| %s | %s | %s ± %.0f %% | %s | %s | %.0f | %.0f | %.0f | %s | %s |", r.name, number(all[0].customers),
+		fmt.Fprintf(&out, "| %s | %s | %s%s | %s | %s | %.0f | %s | %.0f | %s | %s |", r.name, number(all[0].customers),
 			figure(median(all, measured.cpu)), spread(all, measured.cpu), number(int(median(all, measured.throughput))), b.calls(r), median(all, measured.bytes),
-			median(all, measured.memory), median(all, func(m measured) float64 { return m.begin.Seconds() * 1000 }),
+			b.memory(r), median(all, func(m measured) float64 { return m.begin.Seconds() * 1000 }),
 			figure(median(all, func(m measured) float64 { return 1000 * float64(m.Writes) / float64(m.customers) })), b.waits(r))
 		for i, g := range r.goals {
 			if i > 0 {
@@ -46,6 +45,12 @@ func (b *bench) calls(r row) string {
 	return text
 }
 
+// memory is a row's peak, which has a goal where it is amend's.
+func (b *bench) memory(r row) string {
+	peak := median(b.taken[r.name], measured.memory)
+	return fmt.Sprintf("%.0f", peak) + missed(r.by == "amend" && peak > mostMemory)
+}
+
 // waits are quantiles of all samples' waits, beside their goals.
 func (b *bench) waits(r row) string {
 	var all []time.Duration
@@ -69,8 +74,7 @@ func (b *bench) waits(r row) string {
 
 func (b *bench) compare(r row, g goal) string {
 	own, other := b.taken[r.name], b.taken[g.against]
-	cpu := median(own, measured.cpu) / median(other, measured.cpu)
-	throughput := median(own, measured.throughput) / median(other, measured.throughput)
+	cpu, throughput := ratio(own, other, measured.cpu), ratio(own, other, measured.throughput)
 	text := fmt.Sprintf(" %s: %.3g |", g.against, cpu)
 	if g.cpu > 0 {
 		text += fmt.Sprintf(" ≤ %.3g%s |", g.cpu, missed(cpu > g.cpu))
@@ -91,29 +95,44 @@ func missed(is bool) string {
 	return ""
 }
 
-func median(all []measured, of func(measured) float64) float64 {
-	values := sorted(all, of)
-	middle := len(values) / 2
-	if len(values)%2 == 0 {
-		return (values[middle-1] + values[middle]) / 2
+// ratio is the median of the rounds' ratios: the two samples of a round were
+// taken soon after each other.
+func ratio(own, other []measured, of func(measured) float64) float64 {
+	ratios := make([]float64, len(own))
+	for round := range own {
+		ratios[round] = of(own[round]) / of(other[round])
 	}
-	return values[middle]
+	return middle(ratios)
 }
 
-// spread is half the distance between the least and the greatest, in percent of
-// the median.
-func spread(all []measured, of func(measured) float64) float64 {
-	values := sorted(all, of)
-	return 50 * (values[len(values)-1] - values[0]) / median(all, of)
-}
-
-func sorted(all []measured, of func(measured) float64) []float64 {
+func median(all []measured, of func(measured) float64) float64 {
 	values := make([]float64, len(all))
 	for i, m := range all {
 		values[i] = of(m)
 	}
-	slices.SortFunc(values, cmp.Compare)
-	return values
+	return middle(values)
+}
+
+func middle(values []float64) float64 {
+	slices.Sort(values)
+	half := len(values) / 2
+	if len(values)%2 == 0 {
+		return (values[half-1] + values[half]) / 2
+	}
+	return values[half]
+}
+
+// spread is half the distance between the least and the greatest, in percent of
+// the median; nothing of one sample.
+func spread(all []measured, of func(measured) float64) string {
+	if len(all) == 1 {
+		return ""
+	}
+	least, greatest := of(all[0]), of(all[0])
+	for _, m := range all {
+		least, greatest = min(least, of(m)), max(greatest, of(m))
+	}
+	return fmt.Sprintf(" ± %.2g %%", 50*(greatest-least)/median(all, of))
 }
 
 // figure writes a number with three digits, and without an exponent.
