@@ -50,10 +50,10 @@ const (
 // load counts what limits and brakes judge.
 func (h *heal) load(u *store.Update, rule *rules.Rule) (store.Load, error) {
 	now := h.Now()
-	q, size := h.crowds.question(rule, now)
+	q := h.crowds.question(rule, now)
 	load, err := u.Load(q)
 	if err == nil {
-		h.crowds.learn(rule, q, size, &load, now)
+		h.crowds.learn(rule, q, &load, now)
 	}
 	return load, err
 }
@@ -61,23 +61,22 @@ func (h *heal) load(u *store.Update, rule *rules.Rule) (store.Load, error) {
 // facts asks the store all that the guards of a rule want to know.
 func (h *heal) facts(u *store.Update, rule *rules.Rule) (store.Facts, error) {
 	now := h.Now()
-	q, size := h.crowds.question(rule, now)
+	q := h.crowds.question(rule, now)
 	q.Calls = h.calls(rule)
 	facts, err := u.Facts(q)
 	if err == nil {
-		h.crowds.learn(rule, q, size, &facts.Load, now)
+		h.crowds.learn(rule, q, &facts.Load, now)
 	}
 	return facts, err
 }
 
-// question leaves out what is known: how many customers are in the rule's
-// states, where they aren't to be counted, is size.
-func (c *crowds) question(rule *rules.Rule, now time.Time) (q store.Question, size int) {
-	q = store.Question{Rule: rule.Name, Version: rule.Version, States: rule.From, Canary: rules.CanarySize, AtOnce: rule.Limits.AtOnce, PerHour: rule.Limits.PerHour}
+// question leaves out what is known.
+func (c *crowds) question(rule *rules.Rule, now time.Time) store.Question {
+	q := store.Question{Rule: rule.Name, Version: rule.Version, States: rule.From, Canary: rules.CanarySize, AtOnce: rule.Limits.AtOnce, PerHour: rule.Limits.PerHour}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if known, some := c.seen[rule.Name]; some && fresh(known.at, now, crowdFor) {
-		q.States, size = nil, known.size
+		q.States, q.InStates = nil, known.size
 	}
 	if known, some := c.hours[rule.Name]; some && fresh(known.At, now, min(crowdFor, time.Duration(known.Begun)*perBegun)) {
 		q.Hour = known
@@ -85,7 +84,7 @@ func (c *crowds) question(rule *rules.Rule, now time.Time) (q store.Question, si
 	if c.old[rule.Version] {
 		q.Canary = 0
 	}
-	return q, size
+	return q
 }
 
 func fresh(at, now time.Time, long time.Duration) bool {
@@ -93,9 +92,8 @@ func fresh(at, now time.Time, long time.Duration) bool {
 	return age >= 0 && age < long
 }
 
-// learn remembers what was asked, and adds what was not.
-func (c *crowds) learn(rule *rules.Rule, q store.Question, size int, l *store.Load, now time.Time) {
-	l.InStates += size
+// learn remembers what was asked, and fills in what was not.
+func (c *crowds) learn(rule *rules.Rule, q store.Question, l *store.Load, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if q.States != nil {

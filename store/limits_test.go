@@ -78,3 +78,21 @@ func TestFlappingIsFoundByTheCustomer(t *testing.T) {
 	require.NoError(t, rows.Err())
 	require.Contains(t, plan.String(), "repairs_customer (customer=? AND rule=? AND created_at>?)")
 }
+
+// Customers who are known to be in a rule's states are added to those who are
+// counted.
+func TestInStates(t *testing.T) { onEach(t, testInStates) }
+
+func testInStates(t *testing.T, on engine) {
+	t.Parallel()
+	f := on.setup(t)
+	lease := f.claim("cus_000001")
+	for _, q := range []store.Question{
+		{Rule: "r", AtOnce: 9, PerHour: 9, InStates: 700},
+		{Rule: "r", AtOnce: 100_000, PerHour: 100_000, InStates: 699, States: []string{lease.Case.State}},
+	} {
+		var load store.Load
+		require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) (err error) { load, err = u.Load(q); return err }))
+		require.Equal(t, 700, load.InStates)
+	}
+}

@@ -10,9 +10,10 @@ import (
 // Question is what is asked of a rule's repairs.
 type Question struct {
 	Rule, Version string
-	States        []string // empty: they are not counted
-	Canary        int      // how many proved repairs of this version are counted; 0: none are
-	AtOnce        int      // the limits that the counts are held against
+	States        []string // whose customers are counted; empty: there are InStates
+	InStates      int
+	Canary        int // how many proved repairs of this version are counted; 0: none are
+	AtOnce        int // the limits that the counts are held against
 	PerHour       int
 	Calls         []Call // what the rule sends
 	Hour          Hour
@@ -118,9 +119,11 @@ func (u *Update) askLoad(q Question, l *Load) *inquiry {
 		hour = q.Hour.At
 	}
 	args := []any{q.Rule, micros(hour), u.ID, u.Customer, micros(now.Add(-24 * time.Hour)), q.Version}
-	in, canary := "0", "0, 0, false"
+	// Numbers that are known travel along, so that asking again begins anew.
+	args = append(args, q.InStates, q.Hour.Begun)
+	in, canary := "cast($7 as bigint)", "0, 0, false"
 	if len(q.States) > 0 {
-		in = `(select count(*) from cases where ended_at = 0 and state in (` + following(len(args), len(q.States)) + `))`
+		in += ` + (select count(*) from cases where ended_at = 0 and state in (` + following(len(args), len(q.States)) + `))`
 	}
 	for _, s := range q.States {
 		args = append(args, s)
@@ -131,10 +134,8 @@ func (u *Update) askLoad(q Question, l *Load) *inquiry {
 			exists (select 1 from repairs where rule = $1 and rule_version = $6 and status = 'failed' and started_by = 'amend'
 				and ended_at > coalesce((select max(ended_at) from pauses where scope = 'rule' and target = $1 and brake = 'canary'), 0))`
 	}
-	// The hour's sum is added by the database, so that asking again begins anew.
-	args = append(args, q.Hour.Begun)
 	return &inquiry{text: `select (select count(*) from repairs where rule = $1 and status = 'open' and case_id <> $3),
-			(select count(*) from repairs where rule = $1 and created_at > $2 and status not in ('proposed', 'void', 'observed')) + $` + strconv.Itoa(len(args)) + `,
+			(select count(*) from repairs where rule = $1 and created_at > $2 and status not in ('proposed', 'void', 'observed')) + $8,
 			(select count(*) from repairs where customer = $4 and rule = $1 and created_at > $5 and status not in ('proposed', 'void', 'observed') and started_by = 'amend'),
 			coalesce((select max(level) from pauses where scope = 'rule' and target = $1 and brake = 'share' and ended_at > $5), 0),
 			coalesce((select customers from scans where kind = 'full' and status = 'done'
