@@ -81,7 +81,9 @@ func (g *gate) withdraw(ctx context.Context, p Priority, place *list.Element) *U
 	default:
 	}
 	u := AsUnseen(ctx.Err())
-	_, u.Reason = g.closed(g.share(), time.Now())
+	if _, why := g.closed(g.share(), time.Now()); why != "" {
+		u.Reason = why
+	}
 	g.queues[p].Remove(place)
 	return u
 }

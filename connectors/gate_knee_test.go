@@ -23,7 +23,6 @@ type station struct {
 	random   *rand.Rand
 	servers  []time.Time // when each is free
 	room     int         // in the queue
-	waiting  int
 	inFlight int
 	takes    func(now time.Duration) time.Duration // how long a call takes, on average
 	begun    time.Time
