@@ -169,6 +169,9 @@ func (e *Engine) fillIn() {
 	if e.Sweep == 0 {
 		e.Sweep = defaultSweep
 	}
+	if e.PageSize == 0 {
+		e.PageSize = crash.PartSize()
+	}
 	if e.Progress == nil {
 		e.Progress = func(Progress) {}
 	}

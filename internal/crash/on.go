@@ -21,6 +21,10 @@ func At(point Point) {
 	}
 }
 
+// PartSize is how many customers a part of a scan has in this build: so few that
+// a small bank has many parts.
+func PartSize() int { return 100 }
+
 // passed counts the passings of the one point that is asked for.
 var passed atomic.Int64
 

@@ -69,8 +69,6 @@ type death struct {
 func crashAt(t *testing.T, o options, program string, d death) {
 	o.customers = 200
 	switch d.point {
-	case crash.PageListed:
-		o.customers = 1100 // where a thousand are one page
 	case crash.Resending:
 		o.faults = bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations}
 	default:
