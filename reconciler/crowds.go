@@ -87,6 +87,8 @@ func (c *crowds) question(rule *rules.Rule, now time.Time) store.Question {
 	return q
 }
 
+// fresh reports whether what is known since a time isn't older than so long. What
+// comes from the future, after a clock was put back, is not.
 func fresh(at, now time.Time, long time.Duration) bool {
 	age := now.Sub(at)
 	return age >= 0 && age < long
@@ -159,9 +161,9 @@ func (c *crowds) grown(rule *rules.Rule) bool {
 func (e *Engine) remember(ctx context.Context) error {
 	c, now := &e.crowds, e.Now()
 	c.mu.Lock()
-	age := now.Sub(c.weeks.at)
+	known := fresh(c.weeks.at, now, weekFor)
 	c.mu.Unlock()
-	if age >= 0 && age < weekFor {
+	if known {
 		return nil
 	}
 	scans, err := e.Store.StatesSince(ctx, now.Add(-7*24*time.Hour))

@@ -48,17 +48,11 @@ func (e *Engine) sample(ctx context.Context, found []Found) {
 			}
 		}
 	}
-	due := late(s.written, e.Now())
+	due := !fresh(s.written, e.Now(), samplesEvery)
 	s.mu.Unlock()
 	if due {
 		e.writeSamples(ctx)
 	}
-}
-
-// late reports whether it is time to write or read samples again.
-func late(at, now time.Time) bool {
-	age := now.Sub(at)
-	return age < 0 || age >= samplesEvery
 }
 
 // writeSamples writes what was counted. Where it can't be, less is known: that
@@ -88,7 +82,7 @@ func (e *Engine) writeSamples(ctx context.Context) {
 func (e *Engine) readSamples(ctx context.Context) error {
 	s, now := &e.samples, e.Now()
 	s.mu.Lock()
-	due := late(s.read, now)
+	due := !fresh(s.read, now, samplesEvery)
 	s.mu.Unlock()
 	if !due {
 		return nil
