@@ -33,11 +33,11 @@ check: deps lint $(GOTESTSUM) ## Everything that CI asks: lint, docs up to date,
 	@go generate ./...
 	@diff -ru .tools/docs docs || { echo "error: generated docs were out of date; make generate has mended them, commit the result" >&2; exit 1; }
 	@echo "== tests with -race"
-	@CGO_ENABLED=1 $(GOTESTSUM) --format $(TEST_FORMAT) -- -race -count=1 -timeout=10m $$(go list ./... | grep -v -e /internal/faults -e /rehearsal)
+	@CGO_ENABLED=1 $(GOTESTSUM) --format $(TEST_FORMAT) -- -race -count=1 -timeout=20m $$(go list ./... | grep -v -e /internal/faults -e /rehearsal)
 	@echo "== rehearsals, as many as there is time for"
-	@$(GOTESTSUM) --format $(TEST_FORMAT) -- -count=1 -timeout=10m ./rehearsal
+	@$(GOTESTSUM) --format $(TEST_FORMAT) -- -count=1 -timeout=20m ./rehearsal
 	@echo "== kills and outages, by themselves: they measure how long recovery takes"
-	@CGO_ENABLED=1 $(GOTESTSUM) --format $(TEST_FORMAT) -- -race -count=1 -timeout=10m ./internal/faults
+	@CGO_ENABLED=1 $(GOTESTSUM) --format $(TEST_FORMAT) -- -race -count=1 -timeout=20m ./internal/faults
 
 .PHONY: lint
 lint: $(STATICCHECK) $(GOLANGCI) ## gofmt, go vet, staticcheck and golangci-lint

@@ -251,7 +251,8 @@ func (p pausing) covers(s stepRow) bool {
 	return p.target == s.customer
 }
 
-// restless lists who is neither in order nor with people.
+// restless lists who is neither in order nor with people, and what people weren't
+// told.
 func (c *checker) restless() (all []string, err error) {
 	with := map[string]bool{}
 	for _, row := range c.cases {
@@ -268,8 +269,10 @@ func (c *checker) restless() (all []string, err error) {
 			all = append(all, fmt.Sprintf("%s (%s): no case", customer, c.bank.Truth(customer)))
 		}
 	}
+	untold, err := c.untold()
+	all = append(all, untold...)
 	slices.Sort(all)
-	return all, nil
+	return all, err
 }
 
 // customers are all but the sentinel, in order.

@@ -30,6 +30,8 @@ func NewPlan(seed uint64) Plan {
 		p.Events = append(p.Events, e)
 	}
 	p.Events = append(p.Events, drawStalls(p)...)
+	p.Events = append(p.Events, drawVisits(p)...)
+	p.Events = append(p.Events, drawSilences(p)...)
 	slices.SortStableFunc(p.Events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	return p
 }
@@ -45,6 +47,28 @@ func drawStalls(p Plan) (stalls []Event) {
 		stalls = append(stalls, Event{At: upTo(r, p.Lasts), Kind: Stall, For: upTo(r, 60*time.Second), Target: one(r, First, Second)})
 	}
 	return stalls
+}
+
+// drawVisits has people open pages.
+func drawVisits(p Plan) (visits []Event) {
+	r := stream(p.Seed, "visits")
+	for range r.IntN(9) {
+		visits = append(visits, Event{At: upTo(r, p.Lasts), Kind: Visit, N: r.IntN(100), For: upTo(r, thinkingOver)})
+	}
+	return visits
+}
+
+// drawSilences has people not be told, and workers die while they are.
+func drawSilences(p Plan) (silences []Event) {
+	r := stream(p.Seed, "silences")
+	for range r.IntN(4) {
+		e := Event{At: upTo(r, p.Lasts), Kind: Silence, Mute: one(r, Deaf, Limited, Revoked, Unheard, Unheard, Wiped), For: upTo(r, 30*time.Second)}
+		if r.IntN(3) == 0 {
+			e = Event{At: e.At, Kind: Crash, On: one(r, AtPost, AtTold, AtTold), N: 1, For: upTo(r, 25*time.Second)}
+		}
+		silences = append(silences, e)
+	}
+	return silences
 }
 
 func drawEvent(r *rand.Rand) Event {

@@ -43,6 +43,10 @@ func (r *run) begin(e Event) error {
 		if err := r.ask(e); err != nil {
 			return err
 		}
+	case Visit:
+		r.visit(e)
+	case Silence:
+		r.silence(e)
 	}
 	r.trace.Moved[e.Kind]++
 	return nil

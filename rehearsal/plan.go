@@ -31,6 +31,7 @@ type Event struct {
 	Service string        `json:"service,omitempty"`
 	Fault   bank.Fault    `json:"fault,omitzero"`
 	Odd     Odd           `json:"odd,omitempty"`
+	Mute    Mute          `json:"mute,omitempty"`
 	On      Moment        `json:"on,omitempty"` // of a death: at which moment …
 	N       int           `json:"n,omitempty"`  // … passed for the n-th time; of what people do: to whom
 	By      time.Duration `json:"by,omitempty"` // of a jump
@@ -54,6 +55,8 @@ const (
 	Human   Kind = "human"   // a person changes a customer, past amend
 	Drift   Kind = "drift"   // the bank drifts
 	Ask     Kind = "ask"     // a person asks for a look
+	Silence Kind = "silence" // people can't be told
+	Visit   Kind = "visit"   // a person opens a customer's page and clicks on what it offers
 )
 
 // The engines that can stand still, where there are two.
@@ -73,6 +76,8 @@ const (
 	AtWire   Moment = "wire"   // the request has arrived, and nothing is done
 	AtAnswer Moment = "answer" // it is done, and the answer hasn't left
 	AtWrite  Moment = "write"  // a transaction is about to begin
+	AtPost   Moment = "post"   // people are about to be told
+	AtTold   Moment = "told"   // people were told, and the worker doesn't know
 )
 
 // Odd is a way of answering strangely.
@@ -123,6 +128,10 @@ func (e Event) String() string {
 		text += fmt.Sprintf(" by %s", e.By)
 	case Pause:
 		text += fmt.Sprintf(" %s %s for %s", e.Scope, e.Target, e.For)
+	case Silence:
+		text += fmt.Sprintf(" %s for %s", e.Mute, e.For)
+	case Visit:
+		text += fmt.Sprintf(" number %d, who clicks after %s", e.N, e.For)
 	case Human, Ask:
 		text += fmt.Sprintf(" number %d", e.N)
 	case Drift:

@@ -76,6 +76,8 @@ type run struct {
 	inner   map[string]http.Handler // the bank's own, by service
 	bank    *bank.Bank
 	people  *store.Store // as people's pages have it
+	visits  sync.WaitGroup
+	board   board
 
 	began      time.Time
 	turns      int
@@ -139,6 +141,7 @@ func (r *run) close() error {
 		<-r.worker.done
 		errs = append(errs, r.worker.bury())
 	}
+	r.visits.Wait()
 	if r.checker != nil {
 		errs = append(errs, r.checker.close())
 	}

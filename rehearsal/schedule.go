@@ -141,6 +141,7 @@ func (r *run) grant(t *turn) error {
 func (r *run) putRight() error {
 	r.line("everything is put right")
 	r.doomed, r.stalled = nil, ""
+	r.hear()
 	for _, service := range []string{"identity", "ledger", "cards", "billing"} {
 		if err := r.bank.Fault(service, bank.Fault{}); err != nil {
 			return err

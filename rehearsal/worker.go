@@ -15,6 +15,7 @@ import (
 	"amend/connectors"
 	httpkind "amend/connectors/http"
 	sqlkind "amend/connectors/sql"
+	"amend/escalation"
 	"amend/queue"
 	"amend/reconciler"
 	"amend/store"
@@ -26,6 +27,7 @@ const (
 	fullEvery  = 3 * time.Minute
 	freshEvery = 20 * time.Second
 	sweepEvery = 2 * time.Second
+	tellEvery  = 5 * time.Second
 )
 
 // worker is one process: an engine with its own connectors on its own handle of
@@ -40,6 +42,8 @@ type worker struct {
 	conns    connections
 	store    *store.Store
 	opened   []connectors.Connector
+	first    *reconciler.Engine
+	context  context.Context //nolint:containedctx // of all that the process does
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when the engine has ended
 }
@@ -64,11 +68,12 @@ func (r *run) startWorker() (err error) {
 // begin starts the engines of a worker.
 func (w *worker) begin() (err error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	w.cancel = cancel
+	w.context, w.cancel = ctx, cancel
 	engine, err := w.engine("")
 	if err != nil {
 		return err
 	}
+	w.first = engine
 	var second *reconciler.Engine
 	if w.plan.Second {
 		if second, err = w.engine(secondName); err != nil {
@@ -78,7 +83,7 @@ func (w *worker) begin() (err error) {
 	w.started = true
 	go func() {
 		defer close(w.done)
-		if err := engine.Run(ctx, nil); err != nil && ctx.Err() == nil {
+		if err := engine.Run(ctx, w.tells()); err != nil && ctx.Err() == nil {
 			w.broken(SetupFailed, "the engine ended: %s", err)
 		}
 	}()
@@ -114,6 +119,12 @@ func (w *worker) engine(name string) (*reconciler.Engine, error) {
 	return &reconciler.Engine{Schema: cfg.Schema, Environment: cfg.Environment, Machine: cfg.Machine, Rules: cfg.Rules, Connectors: cfg.Connectors,
 		Windows: cfg.Windows, Source: cfg.Scans.Source, Full: config.Every(fullEvery), Fresh: config.Every(freshEvery), Store: w.store,
 		Queue: &turningQueue{Local: queue.NewLocal(w.clock.now, w.log(w)), w: w, name: name}, Now: w.clock.now, Log: w.log(w), Workers: w.plan.Workers, Sweep: sweepEvery}, nil
+}
+
+// tells has people told of what the store's outbox holds.
+func (w *worker) tells() map[queue.Kind]queue.Handler {
+	teller := &escalation.Teller{Store: w.store, Messenger: messenger{w}, Channel: "#repairs", Now: w.clock.now, Log: w.log(w)}
+	return map[queue.Kind]queue.Handler{queue.Tell: {Every: tellEvery, Do: teller.Tell}}
 }
 
 // secondName begins the names of all that the second engine does.

@@ -54,7 +54,7 @@ var picture = []row{
 	{"dashboard", list(". conditions states rules lifecycle store desk"), ordinary, "shows what the store holds and acts through the desk alone"},
 
 	{"check", list(". conditions states rules"), ordinary, "proves things about the machine without running it"},
-	{"rehearsal", list(". bank config connectors connectors/http connectors/sql queue reconciler store"), ordinary, "runs the real engine against services that go wrong: so it puts one together, as cmd does"},
+	{"rehearsal", list(". bank config connectors connectors/http connectors/sql desk escalation queue reconciler store"), ordinary, "runs the real engine against services that go wrong: so it puts one together, as cmd does"},
 	{"config", list(". conditions states rules connectors"), ordinary, "turns documents into the machine; wires no store and no queue"},
 	{"bank", list("."), ordinary, "services of somebody else: must not know how amend works"},
 
