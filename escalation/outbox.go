@@ -182,10 +182,10 @@ func (t *Teller) notice(i store.Incident) Notice {
 			n.URL = t.Link(i.Customer)
 		}
 	}
-	switch i.Outcome {
-	case "healed":
+	switch {
+	case i.Outcome == "healed":
 		n.Status = StatusHealed
-	case "closed":
+	case !i.ClosedAt.IsZero(): // whatever ended it: nobody is waited for
 		n.Status = StatusClosed
 	}
 	return n

@@ -162,6 +162,29 @@ func TestI19OneMessagePerIncident(t *testing.T) {
 	require.Contains(t, strings.ToLower(after[0].Text), "healed")
 }
 
+// TestReleasedBrake: whoever reads the message of a brake that a person has
+// released sees that nobody is waited for any more.
+func TestReleasedBrake(t *testing.T) {
+	t.Parallel()
+	d := setup(t, slacktest.Options{})
+	lease := d.escalate("cus_000002", "")
+	require.NoError(t, d.store.Update(t.Context(), lease, func(u *store.Update) error {
+		return u.Brake(store.Pause{Target: "open-ledger", Why: "too many", Brake: store.BrakeShare}, store.Incident{Severity: "high", Why: "too many"})
+	}))
+	d.tell()
+	require.Len(t, d.standing(), 2)
+	brake := d.standing()[1]
+	require.Contains(t, brake.Text, "High")
+
+	require.NoError(t, d.store.Resume(t.Context(), store.PauseRule, "open-ledger", "kim"))
+	d.tell()
+	after := d.standing()
+	require.Len(t, after, 2)
+	require.Equal(t, brake.TS, after[1].TS)
+	require.Contains(t, after[1].Text, "Closed")
+	require.Contains(t, after[0].Text, "High", "the other one is still open")
+}
+
 // TestT36WhatSlackDoesWrong: in the end one message stands for each incident.
 func TestT36WhatSlackDoesWrong(t *testing.T) {
 	t.Parallel()

@@ -166,8 +166,12 @@ func (c *checker) untold() (all []string, err error) {
 			return err
 		}
 		status := escalation.StatusOpen
-		if outcome != "" {
-			status = escalation.Status(outcome)
+		switch outcome {
+		case "":
+		case "healed":
+			status = escalation.StatusHealed
+		default:
+			status = escalation.StatusClosed
 		}
 		last, standing := c.board.about(id)
 		if standing > 1 {

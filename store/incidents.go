@@ -31,7 +31,7 @@ type Incident struct {
 	DueAt       time.Time
 	OpenedAt    time.Time
 	ClosedAt    time.Time
-	Outcome     string // healed, closed
+	Outcome     string // healed, closed; of a brake: released
 	Channel     string // where the message stands; empty until it was posted
 	Message     string
 }
