@@ -32,11 +32,12 @@ const (
 	Unproven                 // it said absent, but the proof of absence failed
 	BreakerOpen              // not asked: it failed too often just now
 	Stale                    // older than max_age
+	Spent                    // not asked: it allows no more calls in this hour
 )
 
 var causeNames = [...]string{
 	"not read", "unreachable", "timed out", "failing", "throttled", "forbidden",
-	"redirected", "malformed", "absence unproven", "breaker open", "stale",
+	"redirected", "malformed", "absence unproven", "breaker open", "stale", "no calls left in this hour",
 }
 
 // String is the cause in words.
@@ -47,7 +48,7 @@ func (c Cause) Temporary() bool {
 	switch c {
 	case Unreachable, TimedOut, Failing, Throttled:
 		return true
-	case NotRead, Forbidden, Redirected, Malformed, Unproven, BreakerOpen, Stale:
+	case NotRead, Forbidden, Redirected, Malformed, Unproven, BreakerOpen, Stale, Spent:
 	}
 	return false
 }

@@ -45,6 +45,7 @@ type Service struct {
 	Sentinels  Sentinels
 	Fields     []Field
 	Operations []Operation
+	Version    string // a hash of how it is read, and of what is read; empty where nobody has declared it
 }
 
 // Field finds a declared field by name; the index is also that of

@@ -103,9 +103,10 @@ func (a *app) auditVerifyCommand() *cobra.Command {
 		Short: "Check that nobody has changed the audit",
 		Long: `Check that nobody has changed the audit: that every link of its chain follows from
 the one before and from its entry, that every entry has its link, and that the
-chain holds what the checkpoints outside of the store have signed. It changes
-nothing. Exit code 1 says that something is wrong, or that there is no checkpoint
-to show it.`,
+chain holds what the checkpoints outside of the store have signed. Where the
+oldest entries were cut off (store.keep.audit), it says from which one on the audit
+is whole, and asks for the cut that amend has signed. It changes nothing. Exit code
+1 says that something is wrong, or that there is no checkpoint to show it.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.auditVerify(c.Context()) },
 	}
@@ -142,6 +143,12 @@ func verificationJSON(v store.Verification) map[string]any {
 		problems = append(problems, one)
 	}
 	all := map[string]any{"intact": v.Intact(), "links": v.Links, "waiting": v.Waiting, "checkpoints": v.Checkpoints, "folder": v.Folder, "key": v.Key, "problems": problems}
+	if v.Links > 0 {
+		all["first"] = map[string]any{"link": v.First, "at": v.Since}
+	}
+	if v.Cut.Links > 0 {
+		all["cut"] = map[string]any{"links": v.Cut.Links, "gone": v.Gone, "head": v.Cut.Head, "at": v.Cut.At, "keep": age(v.Cut.Keep)}
+	}
 	if v.Checkpoints > 0 {
 		all["signed"] = map[string]any{"links": v.Newest.Links, "head": v.Newest.Head, "at": v.Newest.At}
 	}
@@ -159,9 +166,39 @@ func (a *app) verificationText(v store.Verification) {
 		fmt.Fprintln(a.stdout, "The audit is intact.")
 	}
 	a.line("Chain", fmt.Sprintf("%s, %s not linked yet", plural(int(v.Links), "entry", "entries"), number(int(v.Waiting))))
+	if v.Links > 0 && v.Intact() {
+		a.line("Whole from", fmt.Sprintf("entry %s, of %s", number(int(v.First)), v.Since.Format(moment)))
+	}
+	if v.Cut.Links > 0 {
+		a.line("Cut off", cutText(v))
+	}
 	if v.Checkpoints > 0 {
-		a.line("Signed", fmt.Sprintf("%s of them, last at %s", number(int(v.Newest.Links)), v.Newest.At.Format("15:04:05 MST on 2 Jan 2006")))
+		a.line("Signed", fmt.Sprintf("%s of them, last at %s", number(int(v.Newest.Links)), v.Newest.At.Format(moment)))
 		a.line("Checkpoints", fmt.Sprintf("%s in %s", number(v.Checkpoints), v.Folder))
 		a.line("Public key", v.Key)
 	}
+}
+
+const moment = "15:04:05 MST on 2 Jan 2006"
+
+// cutText says what is gone and by which setting. A cut that was signed and not
+// carried out goes on: it was interrupted, or the store is a copy from before.
+func cutText(v store.Verification) string {
+	text := fmt.Sprintf("%s before that, by store.keep.audit: %s, signed at %s", plural(int(v.Gone), "entry", "entries"), age(v.Cut.Keep), v.Cut.At.Format(moment))
+	if left := v.Cut.Links - v.Gone; left > 0 {
+		text += fmt.Sprintf("; %s more may go", number(int(left)))
+	}
+	return text
+}
+
+// age writes a duration as the configuration has it.
+func age(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d%(365*day) == 0:
+		return fmt.Sprintf("%dy", d/(365*day))
+	case d%day == 0:
+		return fmt.Sprintf("%dd", d/day)
+	}
+	return d.String()
 }

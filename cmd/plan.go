@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"amend/config"
+	"amend/connectors"
 	"amend/queue"
 	"amend/reconciler"
 	"amend/rules"
@@ -61,7 +63,11 @@ func (a *app) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p := a.wire(cfg, nil, queue.NewLocal(now, log), log)
+	p, end, err := a.planner(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer end()
 	s := &survey{parts: p, show: show, started: now()}
 	err = p.engine.Survey(ctx, s.begin)
 	if ctx.Err() != nil {
@@ -85,6 +91,19 @@ func (a *app) plan(ctx context.Context) error {
 		return exit{exitPartial, errors.New("some customers could not be judged")}
 	}
 	return nil
+}
+
+// planner puts together what looks at all customers. It has a store only where a
+// service allows so many calls in an hour, which are counted there.
+func (a *app) planner(ctx context.Context, cfg *config.Config, log *slog.Logger) (*parts, func(), error) {
+	if !slices.ContainsFunc(cfg.Connectors, func(c connectors.Connector) bool { return c.Can().PerHour > 0 }) {
+		return a.wire(cfg, nil, queue.NewLocal(now, log), log), func() {}, nil
+	}
+	s, end, err := openStoreToRead(ctx, cfg, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return a.wire(cfg, s, queue.NewLocal(s.Now, log), log), func() { closing(log, "the store", end) }, nil
 }
 
 // survey adds up what would be done for all customers.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,12 +24,16 @@ func (a *app) explain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	changes, err := p.engine.Changes(ctx)
+	if err != nil {
+		return err
+	}
 	if a.output == "json" {
-		if err := a.json(explainJSON(x)); err != nil {
+		if err := a.json(explainJSON(x, changes)); err != nil {
 			return err
 		}
 	} else {
-		explainText(a.stdout, x)
+		explainText(a.stdout, x, changes)
 	}
 	for _, r := range x.Full.Readings {
 		if r.Problem != "" {
@@ -50,20 +55,22 @@ type readingJSON struct {
 	Calls   int     `json:"calls,omitempty"`
 	AtOnce  int     `json:"at_once"`
 	AtLeast float64 `json:"at_least_seconds"`
+	Hours   float64 `json:"hours_of_calls,omitempty"` // of what scans may use in an hour
 	Problem string  `json:"problem,omitempty"`
 	Given   string  `json:"given"` // how it is read for given customers
 }
 
-func explainJSON(x reconciler.Explanation) map[string]any {
+func explainJSON(x reconciler.Explanation, changes []reconciler.Changes) map[string]any {
 	services := make([]readingJSON, len(x.Full.Readings))
 	for i, r := range x.Full.Readings {
 		services[i] = readingJSON{Service: r.Service, Source: r.Source, Way: string(r.Way), Why: r.Why, Instead: string(r.Instead), Asks: r.Asks, PerCall: r.PerCall,
-			Calls: r.Calls, AtOnce: r.AtOnce, AtLeast: r.AtLeast.Seconds(), Problem: r.Problem, Given: string(x.Given.Readings[i].Way)}
+			Calls: r.Calls, AtOnce: r.AtOnce, AtLeast: r.AtLeast.Seconds(), Hours: r.Hours, Problem: r.Problem, Given: string(x.Given.Readings[i].Way)}
 	}
-	return map[string]any{"customers": x.Full.Customers, "together": x.Full.Together, "part": x.Full.Part, "slowest": x.Full.Readings[x.Full.Slowest].Service, "services": services}
+	return map[string]any{"customers": x.Full.Customers, "together": x.Full.Together, "part": x.Full.Part, "slowest": x.Full.Readings[x.Full.Slowest].Service, "services": services,
+		"changes": changesJSON(changes)}
 }
 
-func explainText(w io.Writer, x reconciler.Explanation) {
+func explainText(w io.Writer, x reconciler.Explanation, changes []reconciler.Changes) {
 	full, width := x.Full, 0
 	for _, r := range full.Readings {
 		width = max(width, len(r.Service))
@@ -77,8 +84,14 @@ func explainText(w io.Writer, x reconciler.Explanation) {
 	}
 	slowest := full.Readings[full.Slowest]
 	fmt.Fprintf(w, "\n%s bounds the scan: %s.\n", slowest.Service, costText(slowest))
+	for _, r := range full.Readings {
+		if tooLong(r, x.Every) {
+			fmt.Fprintf(w, "WARNING: a full scan begins every %s, and %s allows no more calls than for one in %s hours.\n", span(x.Every), r.Service, hours(r.Hours))
+		}
+	}
 	fmt.Fprintln(w, againText(full))
 	fmt.Fprintf(w, "Given customers are read %s together: %s.\n", number(x.Given.Together), givenText(x.Given))
+	changesText(w, changes)
 	fmt.Fprintln(w, "Nobody was looked at, and nothing was changed.")
 }
 
@@ -123,7 +136,24 @@ func costText(r reconciler.Reading) string {
 	if r.AtLeast > 0 {
 		text += fmt.Sprintf(", at least %s by its limit", r.AtLeast.Round(10*time.Millisecond))
 	}
+	if r.Hours > 0 {
+		text += fmt.Sprintf(", needs %s hours of its budget", hours(r.Hours))
+	}
 	return text
+}
+
+// hours writes a number of hours as people say it.
+func hours(n float64) string {
+	if n < 0.05 {
+		return "less than 0.1"
+	}
+	return strconv.FormatFloat(n, 'f', 1, 64)
+}
+
+// tooLong reports whether a full scan that begins by schedule can't have ended
+// when the next begins, since there aren't calls enough.
+func tooLong(r reconciler.Reading, every time.Duration) bool {
+	return every > 0 && r.Hours > every.Hours()
 }
 
 // reasons are the sentences about one reading.

@@ -67,7 +67,11 @@ func howFar(s reconciler.Progress) string {
 	switch {
 	case s.Status == store.ScanCancelled:
 		return "cancelled by " + s.By
-	case s.Done || s.Expected == 0:
+	case s.Done:
+		return text
+	case s.Waits != "":
+		return text + ", waits" + hourOver(s.Waits, s.Until)
+	case s.Expected == 0:
 		return text
 	case s.Customers >= s.Expected: // how many more there are nobody knows
 		return fmt.Sprintf("%s (%s at the last scan)", text, number(s.Expected))
@@ -78,6 +82,11 @@ func howFar(s reconciler.Progress) string {
 		return text
 	}
 	return text + fmt.Sprintf(", about %s left", span(time.Duration(float64(s.Expected-s.Customers)/rate*float64(time.Second))))
+}
+
+// hourOver says until when scans wait for a service, and why.
+func hourOver(service string, until time.Time) string {
+	return fmt.Sprintf(" until %s: scans have used their part of the calls that %s allows in an hour", until.UTC().Format("15:04 MST"), service)
 }
 
 // paceAfter is how long it takes until a pace means something.

@@ -225,6 +225,11 @@ func (a *app) scanList(ctx context.Context) error {
 		return a.json(map[string]any{"scans": all, "next": next})
 	}
 	a.listText(p, scans, held)
+	if service, until, err := p.engine.ScansWait(ctx); err != nil {
+		return err
+	} else if service != "" {
+		fmt.Fprintf(a.stdout, "Scans wait%s.\n", hourOver(service, until))
+	}
 	for _, kind := range []string{store.FullScan, store.FreshScan} {
 		if at, due := next[kind]; due {
 			fmt.Fprintf(a.stdout, "The next %s scan begins %s.\n", kind, soon(at, p.store.Now()))

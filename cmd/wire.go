@@ -31,7 +31,7 @@ func (a *app) load(log *slog.Logger) (*config.Config, error) {
 
 func (a *app) loadFrom(path string, getenv func(string) (string, bool), log *slog.Logger) (*config.Config, error) {
 	cfg, err := config.Load(config.Options{Path: path, Kinds: a.kinds, Getenv: getenv,
-		Surroundings: connectors.Surroundings{Now: a.clock.now, Share: a.clock.share, Log: log, Loopback: a.loopback}})
+		Surroundings: connectors.Surroundings{Now: a.clock.now, Share: a.clock.share, Reserve: a.clock.reserve, Log: log, Loopback: a.loopback}})
 	var problems *config.Problems
 	if errors.As(err, &problems) {
 		return nil, counted(problems)
@@ -77,6 +77,17 @@ func (c *clock) share() connectors.Share {
 	return connectors.Share{Rank: rank, Of: of}
 }
 
+// reserve takes calls of services that allow so many in an hour. Where there is
+// no store nobody counts them.
+func (c *clock) reserve(ctx context.Context, r connectors.Reservation) (connectors.Reserved, error) {
+	s := c.store.Load()
+	if s == nil {
+		return connectors.Reserved{}, amend.Errorf(amend.Unavailable, "there is no store that counts calls of %s", r.Service)
+	}
+	got, err := s.ReserveCalls(ctx, r.Service, r.Calls, r.Limit)
+	return connectors.Reserved{Calls: got.Given, Until: got.Until}, err
+}
+
 // parts is a whole program: what run and demo start.
 type parts struct {
 	cfg    *config.Config
@@ -95,7 +106,7 @@ func (a *app) wire(cfg *config.Config, s *store.Store, q queue.Queue, log *slog.
 	}
 	p := &parts{cfg: cfg, store: s, log: log}
 	p.engine = &reconciler.Engine{Schema: cfg.Schema, Environment: cfg.Environment, Machine: cfg.Machine, Rules: cfg.Rules, Connectors: cfg.Connectors,
-		Windows: cfg.Windows, Source: cfg.Scans.Source, Full: cfg.Scans.Full, Fresh: cfg.Scans.Fresh, Keep: cfg.Store.Keep.Healed, Store: s, Queue: q, Now: a.clock.now, Log: log}
+		Windows: cfg.Windows, Source: cfg.Scans.Source, Full: cfg.Scans.Full, Fresh: cfg.Scans.Fresh, Keep: cfg.Store.Keep.Healed, KeepAudit: cfg.Store.Keep.Audit, Store: s, Queue: q, Now: a.clock.now, Log: log}
 	p.desk = &desk.Desk{Schema: cfg.Schema, Rules: cfg.Rules, Store: s, Reader: p.engine, Waker: q, Now: a.clock.now}
 	return p
 }

@@ -45,7 +45,7 @@ type builder struct {
 
 // laterKeys are keys of the language that this version doesn't carry out. They
 // are refused: a key that does nothing would be a promise not kept.
-var laterKeys = []string{"slack.app_token", "slack.signing_secret", "slack.group", "dashboard.login", "store.keep.audit"}
+var laterKeys = []string{"slack.app_token", "slack.signing_secret", "slack.group", "dashboard.login"}
 
 func (b *builder) build() *Config {
 	b.refuseLater("", laterKeys)
@@ -55,7 +55,7 @@ func (b *builder) build() *Config {
 	b.cfg = &Config{Schema: &amend.Schema{}, Machine: &states.Machine{}, Rules: &rules.Set{},
 		Slack: b.doc.Slack, Dashboard: b.doc.Dashboard, Store: b.doc.Store, root: b.root}
 	b.version()
-	b.positive("store.keep.healed", b.doc.Store.Keep.Healed >= leastKeep, "what has ended is kept for 7d at least: brakes look back so far")
+	b.keep(b.doc.Store.Keep)
 	b.entity()
 	b.services()
 	if len(b.cfg.Schema.Services) == 0 {
@@ -150,6 +150,15 @@ func (b *builder) version() {
 	} else if b.doc.Version != 1 {
 		b.complain("version", "version %d is not known; this program reads version 1", b.doc.Version)
 	}
+}
+
+func (b *builder) keep(k Keep) {
+	b.positive("store.keep.healed", k.Healed >= leastKeep, "what has ended is kept for 7d at least: brakes look back so far")
+	if k.Audit < leastAudit {
+		b.positive("store.keep.audit", false, "the audit is kept for 1y at least")
+		return
+	}
+	b.positive("store.keep.audit", k.Audit >= k.Healed, "the audit is kept at least as long as what it tells of: store.keep.healed is longer")
 }
 
 func (b *builder) entity() {

@@ -67,12 +67,16 @@ type Store struct {
 // Keep says how long what is over is kept.
 type Keep struct {
 	Healed time.Duration `yaml:"healed"` // cases that have ended, with all that belongs to them
+	Audit  time.Duration `yaml:"audit"`  // entries of the audit; 0: for ever
 }
 
 const (
 	defaultKeep = 180 * 24 * time.Hour
 	// leastKeep is a week: brakes look back so far.
 	leastKeep = 7 * 24 * time.Hour
+	// leastAudit is what rules for payments ask of an audit (PCI DSS 4.0, 10.5.1:
+	// twelve months). The store itself refuses to cut off what is younger.
+	leastAudit = 365 * 24 * time.Hour
 )
 
 // Load reads a configuration. The error is *Problems where the documents are

@@ -121,6 +121,7 @@ func (b *builder) services() {
 		if p, a := service.Sentinels.Present, service.Sentinels.Absent; (p == "") != (a == "") {
 			b.complain(path+".sentinels", "sentinels are a pair: one ID that is always there, one that never is")
 		}
+		service.Version = b.serviceVersion(s.at)
 		service.Fields = b.fields(path+".fields", s.value.Fields)
 		service.Operations = b.operations(path+".operations", &service, s.value.Operations)
 		b.cfg.Schema.Services = append(b.cfg.Schema.Services, service)

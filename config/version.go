@@ -53,7 +53,34 @@ func (b *builder) ruleVersion(at *node, rule *rules.Rule) string {
 
 // write gives a node's content without its layout, for hashing: the order of
 // keys doesn't matter, that of lists does. What ${…} stands for is part of it.
-func (b *builder) write(w io.Writer, n *node) {
+func (b *builder) write(w io.Writer, n *node) { b.writeBut(w, n) }
+
+// notRead are the keys of a service that change neither what is read of it nor
+// how: they are for people, or for what is sent.
+var notRead = []string{"about", "owner", "slo", "links", "max_age", "operations"}
+
+// notAsked are keys below them that don't change what is asked for: credentials,
+// and limits.
+var notAsked = append([]string{"headers", "dsn", "timeout", "at_once", "per_second", "per_hour", "max_body"}, secretKeys...)
+
+// serviceVersion hashes how a service is read and what is read of it: what an older version has read needn't be what this one would.
+func (b *builder) serviceVersion(at *node) string {
+	h := sha256.New()
+	var keys []string
+	for _, e := range at.entries {
+		keys = append(keys, e.key)
+	}
+	for _, key := range sorted(keys) {
+		if !slices.Contains(notRead, key) {
+			fmt.Fprintf(h, "%q ", key)
+			b.writeBut(h, at.get(key), notAsked...)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12]
+}
+
+// writeBut is write without some keys.
+func (b *builder) writeBut(w io.Writer, n *node, but ...string) {
 	text, _ := b.decoder.values.replace(n, false)
 	fmt.Fprintf(w, "%d %q (", n.kind, text)
 	var keys []string
@@ -61,11 +88,14 @@ func (b *builder) write(w io.Writer, n *node) {
 		keys = append(keys, e.key)
 	}
 	for _, key := range sorted(keys) {
+		if slices.Contains(but, key) {
+			continue
+		}
 		fmt.Fprintf(w, "%q ", key)
-		b.write(w, n.get(key))
+		b.writeBut(w, n.get(key), but...)
 	}
 	for _, item := range n.items {
-		b.write(w, item)
+		b.writeBut(w, item, but...)
 	}
 	fmt.Fprint(w, ")\n")
 }

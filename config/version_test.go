@@ -41,3 +41,29 @@ func TestRuleVersion(t *testing.T) {
 		require.Equal(t, first, version(pairs...), name)
 	}
 }
+
+// TestServiceVersion: the version of a service changes with how it is read and
+// what is read of it, and with nothing else.
+func TestServiceVersion(t *testing.T) {
+	t.Parallel()
+	version := func(pairs ...string) string { return mustBank(t, pairs...).Schema.Services[0].Version }
+	first := version()
+	require.Len(t, first, 12)
+	for name, pairs := range map[string][]string{
+		"what its list is asked for": {"updated_after:", "changed_after:"},
+		"a field's path":             {"path: item.contact.email", "path: item.contact.mail"},
+		"where it is":                {"url: ${IDENTITY_URL}", "url: ${IDENTITY_URL}/v2"},
+		"its sentinels":              {"sentinels: {present: cus_000001, absent: cus_000000}   # proves", "sentinels: {present: cus_000002, absent: cus_000000}   # proves"},
+	} {
+		require.NotEqual(t, first, version(pairs...), name)
+	}
+	for name, pairs := range map[string][]string{
+		"a comment":       {"url: ${IDENTITY_URL} ", "url: ${IDENTITY_URL} # here\n     "},
+		"its token":       {"${IDENTITY_TOKEN}", "another"},
+		"its limits":      {"per_second: 400", "per_second: 300"},
+		"who owns it":     {"team: Onboarding", "team: Identity"},
+		"another service": {"path: item.balance.amount", "path: item.balance"},
+	} {
+		require.Equal(t, first, version(pairs...), name)
+	}
+}

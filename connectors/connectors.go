@@ -45,6 +45,7 @@ type Abilities struct {
 	Marker     bool    // One knows absence by a marker of the service's own, so it needs no proof
 	AtOnce     int     // calls in flight that the service allows; 0 where it doesn't say
 	PerSecond  float64 // calls per second that the service allows; 0 where it doesn't say
+	PerHour    int     // calls in a clock hour that the service allows; 0 where it doesn't say
 	Operations bool
 }
 
@@ -161,15 +162,24 @@ type Surroundings struct {
 	// Share is this process's part of what services allow. It is asked before
 	// every call.
 	Share func() Share
-	Now   func() time.Time
-	Log   *slog.Logger
+	// Reserve takes calls of services that allow so many in an hour, for all
+	// workers together. Without it such services can't be called.
+	Reserve func(context.Context, Reservation) (Reserved, error)
+	Now     func() time.Time
+	Log     *slog.Logger
 }
+
+// errUncounted is why calls can't be reserved where nobody counts them.
+var errUncounted = errors.New("nobody counts calls here")
 
 // OrReal fills what is missing with the real clock, a silent log, and services
 // that are shared with nobody.
 func (s Surroundings) OrReal() Surroundings {
 	if s.Share == nil {
 		s.Share = func() Share { return Share{Of: 1} }
+	}
+	if s.Reserve == nil {
+		s.Reserve = func(context.Context, Reservation) (Reserved, error) { return Reserved{}, errUncounted }
 	}
 	if s.Now == nil {
 		s.Now = time.Now

@@ -18,12 +18,13 @@ const (
 )
 
 // gate lets calls to one service pass: no more at once and no more in a second
-// than this worker's share, those of a higher priority first, and in the order
-// of their coming within one.
+// than this worker's share, no more in an hour than all workers may make, those
+// of a higher priority first, and in the order of their coming within one.
 type gate struct {
 	atOnce    int
 	perSecond float64 // 0: no limit
 	share     func() Share
+	hourly    *hourly // nil: no limit
 
 	mu       sync.Mutex
 	inFlight int
@@ -36,23 +37,28 @@ type gate struct {
 
 // waiter is a call that waits, and then one in flight.
 type waiter struct {
-	since  time.Time
-	passed chan struct{} // closed when it may go
-	asked  kind
-	began  time.Time
-	beside int  // calls that were in flight, it included
-	full   bool // it took the last slot
+	since   time.Time
+	passed  chan struct{} // closed when it may go
+	asked   kind
+	payer   Priority // from whose part of the hour it is taken
+	refused *Unseen  // there are no calls for it; known once passed is closed
+	began   time.Time
+	beside  int  // calls that were in flight, it included
+	full    bool // it took the last slot
 }
 
-// enter waits for the call's turn. Where it returns nil, leave must follow.
-func (g *gate) enter(ctx context.Context, asked kind, p Priority) (*waiter, *Unseen) {
-	w, place := g.queue(asked, p)
+// enter waits for the call's turn. Where it returns a waiter, leave must follow.
+func (g *gate) enter(ctx context.Context, asked kind, turn, payer Priority) (*waiter, *Unseen) {
+	w, place := g.queue(asked, turn, payer)
 	select {
 	case <-w.passed:
 	case <-ctx.Done():
-		if u := g.withdraw(ctx, p, place); u != nil {
+		if u := g.withdraw(ctx, turn, place); u != nil {
 			return nil, u
 		}
+	}
+	if w.refused != nil {
+		return nil, w.refused
 	}
 	if err := ctx.Err(); err != nil { // its turn came too late to be used
 		g.leave(w, withdrawn)
@@ -61,30 +67,33 @@ func (g *gate) enter(ctx context.Context, asked kind, p Priority) (*waiter, *Uns
 	return w, nil
 }
 
-func (g *gate) queue(asked kind, p Priority) (*waiter, *list.Element) {
+func (g *gate) queue(asked kind, turn, payer Priority) (*waiter, *list.Element) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	w := &waiter{asked: asked, since: time.Now(), passed: make(chan struct{})}
-	place := g.queues[p].PushBack(w)
+	w := &waiter{asked: asked, payer: payer, since: time.Now(), passed: make(chan struct{})}
+	place := g.queues[turn].PushBack(w)
 	g.pass(false)
 	return w, place
 }
 
 // withdraw takes a call out of its queue and says what it was waiting for; nil
 // where its turn came meanwhile.
-func (g *gate) withdraw(ctx context.Context, p Priority, place *list.Element) *Unseen {
+func (g *gate) withdraw(ctx context.Context, turn Priority, place *list.Element) *Unseen {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	w := waiting(place)
 	select {
-	case <-place.Value.(*waiter).passed: //nolint:forcetypeassert // nothing else is in the queues
+	case <-w.passed:
 		return nil
 	default:
 	}
 	u := AsUnseen(ctx.Err())
 	if _, why := g.closed(g.share(), time.Now()); why != "" {
 		u.Reason = why
+	} else if why := g.unpaid(w.payer); why != "" {
+		u.Reason = why
 	}
-	g.queues[p].Remove(place)
+	g.queues[turn].Remove(place)
 	return u
 }
 
@@ -116,11 +125,7 @@ func (g *gate) pass(late bool) {
 		g.timer.Stop()
 		g.timer = nil
 	}
-	for {
-		w, queue := g.next()
-		if w == nil {
-			return
-		}
+	for g.anybody() {
 		share, now := g.share(), time.Now()
 		if wait, why := g.closed(share, now); why != "" {
 			if wait > 0 {
@@ -128,7 +133,15 @@ func (g *gate) pass(late bool) {
 			}
 			return
 		}
-		g.take(w, queue)
+		g.turnAway()
+		place, queue := g.next()
+		if place == nil && g.anybody() { // for another hour, or for calls that are being reserved
+			g.timer = time.AfterFunc(hourLook, func() { g.comeAgain(false) })
+		}
+		if place == nil {
+			return
+		}
+		w := g.take(place, queue)
 		g.inFlight++
 		w.began, w.beside, w.full = now, g.inFlight, g.inFlight >= g.slots(share)
 		g.charge(share.every(g.perSecond), now, late)
@@ -159,34 +172,64 @@ func (g *gate) closed(share Share, now time.Time) (wait time.Duration, why strin
 	return 0, ""
 }
 
-// next is whose turn it is: the first of the highest priority or, every eighth
-// time that others wait beside it, who has waited longest.
-func (g *gate) next() (first *waiter, queue *list.List) {
+// anybody reports whether somebody waits.
+func (g *gate) anybody() bool {
 	for p := range g.queues {
-		front := g.queues[p].Front()
-		if front == nil {
+		if g.queues[p].Len() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// next is whose turn it is: the first of the highest priority or, every eighth
+// time that others wait beside it, who has waited longest. Nobody's where the
+// hour has no calls for those who wait.
+func (g *gate) next() (first *list.Element, queue *list.List) {
+	var since time.Time
+	for p := range g.queues {
+		at := front(&g.queues[p], g.ready)
+		if at == nil {
 			continue
 		}
-		w := front.Value.(*waiter) //nolint:forcetypeassert // nothing else is in the queues
-		if first == nil || g.turns < patientTurns || w.since.Before(first.since) {
-			first, queue = w, &g.queues[p]
+		if w := waiting(at); first == nil || g.turns < patientTurns || w.since.Before(since) {
+			first, queue, since = at, &g.queues[p], w.since
 		}
 	}
 	return first, queue
 }
 
-// take takes the first out of its queue, and counts the turns that others
-// waited.
-func (g *gate) take(w *waiter, queue *list.List) {
-	queue.Remove(queue.Front())
+// front is who comes first of those who may go.
+func front(queue *list.List, may func(*waiter) bool) *list.Element {
+	for at := queue.Front(); at != nil; at = at.Next() {
+		if may(waiting(at)) {
+			return at
+		}
+	}
+	return nil
+}
+
+func waiting(place *list.Element) *waiter {
+	return place.Value.(*waiter) //nolint:forcetypeassert // nothing else is in the queues
+}
+
+// take takes who is next out of their queue, and counts the turns that others
+// waited who could have gone.
+func (g *gate) take(place *list.Element, queue *list.List) *waiter {
+	queue.Remove(place)
+	w := waiting(place)
+	if g.hourly != nil {
+		g.hourly.blocks[w.payer].left--
+	}
 	older := false
 	for p := range g.queues {
-		front := g.queues[p].Front()
-		older = older || front != nil && front.Value.(*waiter).since.Before(w.since) //nolint:forcetypeassert // as above
+		at := front(&g.queues[p], g.paid)
+		older = older || at != nil && waiting(at).since.Before(w.since)
 	}
 	if g.turns++; !older {
 		g.turns = 0
 	}
+	return w
 }
 
 // charge sets when the rate allows the next call.

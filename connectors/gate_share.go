@@ -3,6 +3,8 @@ package connectors
 import (
 	"context"
 	"time"
+
+	"amend"
 )
 
 // Share is the part that this process has of what services allow: all workers
@@ -47,6 +49,28 @@ type priorityKey struct{}
 // Operations have the highest, whatever the context says.
 func WithPriority(ctx context.Context, p Priority) context.Context {
 	return context.WithValue(ctx, priorityKey{}, p)
+}
+
+// longTurn is how long a sending may wait for its turn before it is asked once more
+// whether it may go: half of the second within which a pause holds.
+const longTurn = 500 * time.Millisecond
+
+type lastWordKey struct{}
+
+// WithLastWord has a sending that is made with the context, and had to wait for its
+// turn, ask once more whether it may go: things may have changed meanwhile. The
+// answer says why not, and is empty where it may.
+func WithLastWord(ctx context.Context, ask func() (why string)) context.Context {
+	return context.WithValue(ctx, lastWordKey{}, ask)
+}
+
+func lastWord(ctx context.Context) *Unseen {
+	if ask, some := ctx.Value(lastWordKey{}).(func() string); some {
+		if why := ask(); why != "" {
+			return &Unseen{Cause: amend.NotRead, Reason: why}
+		}
+	}
+	return nil
 }
 
 // PriorityOf is the priority of calls that are made with the context.

@@ -32,25 +32,32 @@ const (
 
 // GuardOptions say how a service may be called. Every zero has a meaning.
 type GuardOptions struct {
-	Name      string           // of the service, for the log
-	AtOnce    int              // calls in flight; 0: what the connector says, else 8
-	PerSecond float64          // calls per second; 0: what the connector says, else no limit
-	Retries   int              // how often a read is asked again; 0: twice, negative: never
-	Share     func() Share     // of these limits; nil: all of it
-	Now       func() time.Time // nil: the real clock
-	Random    func() float64   // from 0 to 1, for jitter; nil: the real one
-	Log       *slog.Logger     // nil: silent
+	Name      string                                               // of the service, for the log
+	AtOnce    int                                                  // calls in flight; 0: what the connector says, else 8
+	PerSecond float64                                              // calls per second; 0: what the connector says, else no limit
+	PerHour   int                                                  // calls in a clock hour, of all workers together; 0: what the connector says, else no limit
+	Retries   int                                                  // how often a read is asked again; 0: twice, negative: never
+	Share     func() Share                                         // of calls at once and per second; nil: all of it
+	Reserve   func(context.Context, Reservation) (Reserved, error) // of calls in an hour; nil: none can be had
+	Now       func() time.Time                                     // nil: the real clock
+	Random    func() float64                                       // from 0 to 1, for jitter; nil: the real one
+	Log       *slog.Logger                                         // nil: silent
 }
 
 // Guard stands around any connector: a limit of calls at once and a rate, which
-// calls wait for by their priority; a circuit breaker; a ban for as long as the service asks to be left
-// alone (Retry-After, at most 15 minutes); retries with jitter for reads that
-// failed for a temporary cause. An operation is never sent again: what was
-// kept back is Failed, so that whoever owns the intent decides. A panic of the
-// connector ends here.
+// calls wait for by their priority; a limit of calls in an hour, for the next of
+// which scans wait, while all others are told; a circuit breaker; a ban for as
+// long as the service asks to be left alone (Retry-After, at most 15 minutes);
+// retries with jitter for reads that failed for a temporary cause. An operation
+// is never sent again: what was kept back is Failed, so that whoever owns the
+// intent decides. A panic of the connector ends here.
 func Guard(c Connector, o GuardOptions) Connector {
 	o = o.withDefaults(c.Can())
-	return &guard{inner: c, options: o, gate: gate{atOnce: o.AtOnce, perSecond: o.PerSecond, share: o.Share}, breaker: newBreaker(o)}
+	g := &guard{inner: c, options: o, gate: gate{atOnce: o.AtOnce, perSecond: o.PerSecond, share: o.Share}, breaker: newBreaker(o)}
+	if o.PerHour > 0 {
+		g.gate.hourly = &hourly{service: o.Name, calls: o.PerHour, reserve: o.Reserve, now: o.Now}
+	}
+	return g
 }
 
 func (o GuardOptions) withDefaults(can Abilities) GuardOptions {
@@ -63,14 +70,17 @@ func (o GuardOptions) withDefaults(can Abilities) GuardOptions {
 	if o.PerSecond <= 0 {
 		o.PerSecond = can.PerSecond
 	}
+	if o.PerHour <= 0 {
+		o.PerHour = can.PerHour
+	}
 	if o.Retries == 0 {
 		o.Retries = defaultRetries
 	}
 	if o.Random == nil {
 		o.Random = rand.Float64
 	}
-	s := Surroundings{Share: o.Share, Now: o.Now, Log: o.Log}.OrReal()
-	o.Share, o.Now, o.Log = s.Share, s.Now, s.Log
+	s := Surroundings{Share: o.Share, Reserve: o.Reserve, Now: o.Now, Log: o.Log}.OrReal()
+	o.Share, o.Reserve, o.Now, o.Log = s.Share, s.Reserve, s.Now, s.Log
 	return o
 }
 
@@ -122,7 +132,7 @@ func (g *guard) List(ctx context.Context, request PageRequest) (page Page, err e
 
 // Send is part of Connector.
 func (g *guard) Send(ctx context.Context, request Request) (answer Answer) {
-	w, u := g.enter(ctx, sendCall, Repairing)
+	w, u := g.enter(ctx, sendCall, Repairing, Repairing)
 	if u != nil {
 		return Answer{Outcome: amend.Failed, Detail: "not sent: " + u.Reason, RetryAfter: u.RetryAfter}
 	}
@@ -162,7 +172,7 @@ func (g *guard) read(ctx context.Context, asked kind, ask func() error) error {
 }
 
 func (g *guard) once(ctx context.Context, asked kind, ask func() error) (err error) {
-	w, u := g.enter(ctx, asked, PriorityOf(ctx))
+	w, u := g.enter(ctx, asked, PriorityOf(ctx), payerOf(ctx))
 	if u != nil {
 		return u
 	}
@@ -223,20 +233,26 @@ func (g *guard) fell(ctx context.Context) {
 	g.breaker.RecordFailure()
 }
 
-// enter waits for the call's turn. Where it returns nil the gate must be left
-// and the breaker be told how the call went.
-func (g *guard) enter(ctx context.Context, asked kind, p Priority) (*waiter, *Unseen) {
+// enter waits for the call's turn. Where it returns a waiter the gate must be
+// left and the breaker be told how the call went.
+func (g *guard) enter(ctx context.Context, asked kind, turn, payer Priority) (*waiter, *Unseen) {
 	if err := ctx.Err(); err != nil {
 		return nil, AsUnseen(err)
 	}
 	if u := g.keptBack(); u != nil { // nobody queues up for a service that isn't called
 		return nil, u
 	}
-	w, u := g.gate.enter(ctx, asked, p)
+	w, u := g.gate.enter(ctx, asked, turn, payer)
 	if u != nil {
 		return nil, u
 	}
-	if u = g.admit(); u != nil {
+	if w.began.Sub(w.since) > longTurn {
+		u = lastWord(ctx)
+	}
+	if u == nil {
+		u = g.admit()
+	}
+	if u != nil {
 		g.gate.leave(w, withdrawn)
 		return nil, u
 	}
@@ -304,7 +320,12 @@ func (g *guard) pause(ctx context.Context, attempt int, asked time.Duration) boo
 	if wait > longestPause || bounded && time.Until(deadline) < wait {
 		return false
 	}
-	timer := time.NewTimer(wait)
+	return sleep(ctx, wait)
+}
+
+// sleep waits, and is false where the context ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

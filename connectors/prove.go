@@ -48,12 +48,13 @@ type prover struct {
 	now       func() time.Time
 
 	mu      sync.Mutex
-	last    *probe // the last that succeeded
-	running *probe
+	last    *probe             // the last that succeeded
+	running [priorities]*probe // by who pays for its calls
 }
 
 // probe is one look at both sentinels.
 type probe struct {
+	payer Priority
 	began time.Time
 	done  chan struct{}
 	err   *Unseen // after done
@@ -116,7 +117,9 @@ func (p *prover) List(ctx context.Context, request PageRequest) (Page, error) {
 }
 
 // Proof is part of Prover. Many callers share one probe: whoever comes while
-// one runs that began too early for them waits for the next.
+// one runs that began too early for them waits for the next. Scans pay for their
+// own, so that they leave to others what is others' of an hour's calls, and wait
+// for the next hour.
 func (p *prover) Proof(ctx context.Context, since time.Time) error {
 	if p.can.Marker {
 		return nil
@@ -137,10 +140,12 @@ func (p *prover) Proof(ctx context.Context, since time.Time) error {
 		if run.began.Before(since) {
 			continue
 		}
-		if run.err != nil {
+		if run.err == nil {
+			return nil
+		}
+		if run.err.Cause != amend.Spent || run.payer != Scanning || !sleep(ctx, hourLook) {
 			return run.err
 		}
-		return nil
 	}
 }
 
@@ -152,17 +157,22 @@ func (p *prover) probe(ctx context.Context, since time.Time) *probe {
 	if p.last != nil && !p.last.began.Before(since) {
 		return p.last
 	}
-	if p.running == nil {
-		p.running = &probe{began: p.now(), done: make(chan struct{})}
-		go p.run(context.WithoutCancel(ctx), p.running)
+	payer := Repairing
+	if payerOf(ctx) == Scanning {
+		payer = Scanning
 	}
-	return p.running
+	if p.running[payer] == nil {
+		p.running[payer] = &probe{payer: payer, began: p.now(), done: make(chan struct{})}
+		go p.run(context.WithoutCancel(ctx), p.running[payer])
+	}
+	return p.running[payer]
 }
 
 // run is not cancelled with the caller who happened to begin it, since others
 // wait for it too.
 func (p *prover) run(ctx context.Context, run *probe) {
-	ctx, cancel := context.WithTimeout(WithPriority(ctx, Repairing), probeTimeout) // whoever else waits for it may be one who repairs
+	// Whoever else waits for it may be one who repairs.
+	ctx, cancel := context.WithTimeout(paidBy(WithPriority(ctx, Repairing), run.payer), probeTimeout)
 	defer cancel()
 	var present, absent amend.Record
 	var group sync.WaitGroup
@@ -172,7 +182,7 @@ func (p *prover) run(ctx context.Context, run *probe) {
 	run.err = judge(&present, &absent)
 
 	p.mu.Lock()
-	p.running = nil
+	p.running[run.payer] = nil
 	if run.err == nil {
 		p.last = run
 	}
@@ -184,6 +194,11 @@ func (p *prover) run(ctx context.Context, run *probe) {
 func judge(present, absent *amend.Record) *Unseen {
 	if present.Presence == amend.Present && absent.Presence == amend.Absent {
 		return nil
+	}
+	for _, r := range []*amend.Record{present, absent} {
+		if r.Presence == amend.Unseen && r.Cause == amend.Spent {
+			return &Unseen{Cause: r.Cause, Reason: r.Reason}
+		}
 	}
 	return &Unseen{Cause: amend.Unproven, Reason: fmt.Sprintf(
 		"the sentinel that is always there is %s, the one that never is is %s", describe(present), describe(absent))}

@@ -162,6 +162,26 @@ func TestI19OneMessagePerIncident(t *testing.T) {
 	require.Contains(t, strings.ToLower(after[0].Text), "healed")
 }
 
+// TestI26LetterAfterTheClockWasPutBack: what was written by the right clock, and
+// put off while it was wrong, is told when it is right again.
+func TestI26LetterAfterTheClockWasPutBack(t *testing.T) {
+	t.Parallel()
+	d := setup(t, slacktest.Options{})
+	d.escalate("cus_000002", "")
+	d.clock.pass(24 * time.Hour)
+	letters, err := d.store.Letters(t.Context(), 10)
+	require.NoError(t, err)
+	require.Len(t, letters, 1)
+	require.NoError(t, d.store.Postponed(t.Context(), letters[0], "slack is down", d.clock.Now().Add(time.Minute)))
+
+	d.clock.pass(-24 * time.Hour)
+	require.NoError(t, d.store.PutBack(t.Context()))
+	tried, err := d.teller.RunOnce(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, tried)
+	require.Len(t, d.standing(), 1)
+}
+
 // TestReleasedBrake: whoever reads the message of a brake that a person has
 // released sees that nobody is waited for any more.
 func TestReleasedBrake(t *testing.T) {

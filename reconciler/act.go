@@ -63,6 +63,7 @@ func (h *heal) planned(rule *rules.Rule, plan rules.Plan, repair store.Repair) (
 // key that it keeps for life, afterwards with those again.
 func (h *heal) intend(u *store.Update, number int) error {
 	step, known := h.step(number)
+	h.unsettled = known && step.Outcome == amend.Unsettled
 	if !known {
 		planned := h.plan.Steps[number]
 		index, _ := h.Schema.Service(planned.Service)
@@ -95,8 +96,9 @@ func (h *heal) step(number int) (store.Step, bool) {
 	return store.Step{}, false
 }
 
-// send puts the newest intent on the wire, once, and writes the outcome. The
-// call must end before the lease does.
+// send puts the newest intent on the wire, once. The call must end before the
+// lease does. Its outcome is written by the next update, which comes at once
+// unless the service has said yes and reading will show whether that is so.
 func (h *heal) send(ctx context.Context) error {
 	number := h.current()
 	step := h.steps[number]
@@ -113,19 +115,56 @@ func (h *heal) send(ctx context.Context) error {
 	// cut off, nobody would know what it did.
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.left())
 	defer cancel()
-	answer := h.Connectors[index].Send(call, request)
+	answer := h.Connectors[index].Send(connectors.WithLastWord(call, func() string { return h.lastWord(call) }), request)
 	crash.At(crash.Answered)
+	if answer.Outcome == amend.Failed && h.unsettled {
+		answer.Outcome = amend.Unsettled // that this sending did nothing says nothing of the one before
+	}
 	step.Outcome, step.OutcomeAt, step.Status, step.Detail = answer.Outcome, h.Now(), answer.Status, answer.Detail
+	h.steps[number], h.answered = step, &step
+	if answer.Outcome == amend.Done && len(h.plan.Steps[number].Expect) > 0 && ctx.Err() == nil {
+		// The customer is read at once, and what that shows is written together with
+		// the outcome. Nothing rests on a yes: who dies before leaves a step that is
+		// unsettled, and settled by reading as this one is.
+		return nil
+	}
 	// The outcome is written even where the context has ended meanwhile: what
 	// is known now must not be forgotten.
-	return h.update(context.WithoutCancel(ctx), func(u *store.Update) error {
-		if err := u.Outcome(step); err != nil {
-			return err
-		}
-		h.steps[number] = step
-		u.Note("answer", store.Amend, fmt.Sprintf("%s.%s: %s%s", step.Service, step.Operation, step.Outcome, parenthesis(answer.Detail)))
+	if err := h.update(context.WithoutCancel(ctx), func(*store.Update) error { return nil }); err != nil {
+		return err
+	}
+	crash.At(crash.OutcomeCommitted)
+	return nil
+}
+
+// outcome writes down how the last call has ended, where that wasn't written.
+func (h *heal) outcome(u *store.Update) error {
+	step := h.answered
+	if step == nil {
 		return nil
+	}
+	if err := u.Outcome(*step); err != nil {
+		return err
+	}
+	u.NoteAt(step.OutcomeAt, "answer", store.Amend, fmt.Sprintf("%s.%s: %s%s", step.Service, step.Operation, step.Outcome, parenthesis(step.Detail)))
+	return nil
+}
+
+// lastWord says why what was decided must not be sent any more, after it had to
+// wait for its turn: a person may have stopped it, the lease may be gone, and what
+// was read may be too old (I2, I11, I16).
+func (h *heal) lastWord(ctx context.Context) (why string) {
+	err := h.update(ctx, func(u *store.Update) error {
+		d, err := h.mayResend(u, h.Rules.Rule(h.plan.Rule))
+		if err == nil && !d.Go() {
+			why = d.Say
+		}
+		return err
 	})
+	if err != nil {
+		return "it waited for its turn, and whether it may still go isn't known: " + err.Error()
+	}
+	return why
 }
 
 func parenthesis(text string) string {

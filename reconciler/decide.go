@@ -18,7 +18,7 @@ func (h *heal) decide(u *store.Update) (bool, error) {
 	case states.Nobody:
 		return true, h.close(u, "gone", "Nobody knows this customer any more.")
 	case states.Unseen:
-		return true, h.waitIn(u, h.Now().Add(unseenWait), "unseen", "It can't be judged: "+h.reason(h.look.View, verdict.Needs)+".")
+		return true, h.waitUnseen(u, verdict.Needs, "It can't be judged: "+h.reason(h.look.View, verdict.Needs)+".")
 	}
 	if err := h.arrive(u); err != nil {
 		return true, err
@@ -205,7 +205,7 @@ func (h *heal) take(u *store.Update, rule *rules.Rule, since time.Time) (bool, e
 		}
 	}
 	if !decision.Go() {
-		return true, h.waitIn(u, decision.Until, string(decision.Reason), decision.Say+".")
+		return true, h.waitFor(u, rule, decision)
 	}
 	// A new repair would send it with another key, which no service can recognize.
 	if open := h.unproved; open != (store.Call{}) {

@@ -27,6 +27,9 @@ func (h *heal) update(ctx context.Context, change func(*store.Update) error) err
 		// The store may have to call this again.
 		h.known, h.letIn = before, false
 		h.steps, h.requests = slices.Clone(before.steps), slices.Clone(before.requests)
+		if err := h.outcome(u); err != nil {
+			return err
+		}
 		if err := h.awake(u); err != nil {
 			return err
 		}
@@ -40,6 +43,9 @@ func (h *heal) update(ctx context.Context, change func(*store.Update) error) err
 		return nil
 	})
 	crash.At(crash.CaseCommitted)
+	if err == nil {
+		h.answered = nil
+	}
 	if err == nil && !wake.IsZero() {
 		h.Queue.Wake(wake, queue.Job{Kind: queue.Heal, Key: h.lease.Customer})
 	}
@@ -108,11 +114,12 @@ func (h *heal) answer(u *store.Update, why string) error {
 	return nil
 }
 
-// letGo gives the case back as it is, to be looked at again at once.
+// letGo gives the case back as it is, to be looked at again at once. What its
+// last call has brought is written.
 func (h *heal) letGo(ctx context.Context) error {
 	err := h.Store.Update(ctx, h.lease, func(u *store.Update) error {
 		u.Release(h.Now())
-		return nil
+		return h.outcome(u)
 	})
 	if errors.Is(err, store.ErrLost) {
 		return nil

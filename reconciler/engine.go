@@ -41,12 +41,13 @@ type Engine struct {
 	Now   func() time.Time
 	Log   *slog.Logger
 
-	Workers  int           // heals at once; default 16
-	LeaseFor time.Duration // default 20 s
-	Sweep    time.Duration // how often the store is asked whose time has come; default 1 s
-	Keep     time.Duration // how long cases that have ended are kept; default for ever
-	PageSize int           // customers in a part of a scan; default by what the services offer
-	Progress func(Progress)
+	Workers   int           // heals at once; default 16
+	LeaseFor  time.Duration // default 20 s
+	Sweep     time.Duration // how often the store is asked whose time has come; default 1 s
+	Keep      time.Duration // how long cases that have ended are kept; default for ever
+	KeepAudit time.Duration // how long entries of the audit are; default for ever
+	PageSize  int           // customers in a part of a scan; default by what the services offer
+	Progress  func(Progress)
 
 	defaults sync.Once // heals begin at the same time
 	samples  samples
@@ -55,6 +56,7 @@ type Engine struct {
 	swept    time.Time // when what is old was last deleted
 	sealed   time.Time // when the audit was last sealed
 	unsealed string    // the last failure to, so that its repeats aren't logged
+	cut      time.Time // when nothing more of the audit was old enough to be cut off
 	meters   meters    // of the scans in which this process takes part
 }
 
@@ -134,6 +136,9 @@ func (e *Engine) tick(ctx context.Context, _ string) {
 		e.Log.Error("what is old could not be deleted", "error", err)
 	}
 	e.seal(ctx)
+	if err := e.cutAudit(ctx); err != nil && ctx.Err() == nil {
+		e.Log.Error("what is old in the audit could not be cut off", "error", err)
+	}
 }
 
 // tidyEvery is how often what is old is looked for.

@@ -137,7 +137,6 @@ func (h *heal) run(ctx context.Context) (err error) {
 		if err != nil || done {
 			return err
 		}
-		crash.At(crash.OutcomeCommitted)
 	}
 	return h.wait(ctx, h.Now().Add(time.Second), "busy", "It kept changing while amend looked.")
 }
@@ -169,22 +168,24 @@ func (h *heal) stillBusy(ctx context.Context) (busy bool, err error) {
 // heal is one worker's hold on one case.
 type heal struct {
 	*Engine
-	lease store.Lease
-	until atomic.Pointer[time.Time] // the lease's end, which moves on while it is renewed
-	look  states.Look               // of this turn
-	letIn bool                      // an update has let others begin, who needn't wait for the sweep
+	lease    store.Lease
+	until    atomic.Pointer[time.Time] // the lease's end, which moves on while it is renewed
+	look     states.Look               // of this turn
+	letIn    bool                      // an update has let others begin, who needn't wait for the sweep
+	answered *store.Step               // how the last call has ended, where that isn't written; nil otherwise
 	known
 }
 
 // known is what a heal knows of its case beside the case's row.
 type known struct {
-	requests []store.Request // what people asked for and nobody has carried out
-	repair   store.Repair    // the one that is open, if any
-	unread   bool            // there is one that hasn't been read
-	plan     rules.Plan
-	steps    []store.Step
-	ended    string     // who had started the repair that this reading has proved
-	unproved store.Call // of what the newest decision asked; the zero value where there is none
+	requests  []store.Request // what people asked for and nobody has carried out
+	repair    store.Repair    // the one that is open, if any
+	unread    bool            // there is one that hasn't been read
+	plan      rules.Plan
+	steps     []store.Step
+	ended     string     // who had started the repair that this reading has proved
+	unsettled bool       // the newest intent is to send something again of which nobody knows whether it happened
+	unproved  store.Call // of what the newest decision asked; the zero value where there is none
 }
 
 func (h *heal) renew(ctx context.Context) error {
@@ -236,6 +237,7 @@ func (h *heal) openRepair(ctx context.Context) (bool, error) {
 	h.unread = false
 	if err != nil || !open {
 		h.repair, h.plan, h.steps = store.Repair{}, rules.Plan{}, nil
+		h.recall()
 		return false, err
 	}
 	h.repair, h.plan = repair, rules.Plan{}
@@ -243,7 +245,23 @@ func (h *heal) openRepair(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("read the plan of %s: %w", repair.ID, err)
 	}
 	h.steps, err = h.Store.Steps(ctx, repair.ID)
+	h.recall()
 	return true, err
+}
+
+// recall puts an outcome that isn't written into what was read.
+func (h *heal) recall() {
+	a := h.answered
+	if a == nil {
+		return
+	}
+	if a.Number < len(h.steps) {
+		if s := &h.steps[a.Number]; s.Repair == a.Repair && s.Sent == a.Sent && s.OutcomeAt.IsZero() && s.ProvedAt.IsZero() {
+			*s = *a
+			return
+		}
+	}
+	h.answered = nil // nobody knew whether it was written, and it was
 }
 
 // consider decides what to do for a customer on whom no repair is under way.

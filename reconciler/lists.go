@@ -75,6 +75,23 @@ type position struct {
 // errCircle is a list that would never end.
 var errCircle = errors.New("the list goes round in circles: a cursor leads back to itself")
 
+// circle notices cursors that lead back to one of them, however many there are,
+// and without remembering each: by a mark that is moved on ever more seldom
+// (Brent, 1980). The zero circle begins at the first page.
+type circle struct {
+	mark         string
+	passed, laps int // pages since the mark, and how many there may be
+}
+
+// closes takes the next cursor.
+func (c *circle) closes(next string) bool {
+	closed := next != "" && next == c.mark
+	if c.passed++; c.passed > c.laps {
+		c.mark, c.passed, c.laps = next, 0, 2*max(c.laps, 1)
+	}
+	return closed
+}
+
 // What a list can be that isn't as it should be. It ends sentences that begin
 // with the list.
 const (
@@ -108,17 +125,12 @@ func (s *stream) read(ctx context.Context, c connectors.Connector, staged bool, 
 
 func (s *stream) fetch(ctx context.Context, c connectors.Connector, now func() time.Time) {
 	defer close(s.pages)
-	// A circle of any length is noticed by a mark that is moved on ever more
-	// seldom (Brent, 1980), and so without remembering every cursor.
-	mark, passed, laps := s.from, 0, 1
+	turns := circle{mark: s.from}
 	var used, last []connectors.Keyed
 	for cursor := s.from; ; {
 		page, err := c.List(ctx, connectors.PageRequest{Cursor: cursor, Into: used})
-		if err == nil && page.Next != "" && page.Next == mark {
+		if err == nil && turns.closes(page.Next) {
 			err = errCircle
-		}
-		if passed++; passed == laps {
-			mark, passed, laps = page.Next, 0, 2*laps
 		}
 		if !s.give(ctx, fetched{page, cursor, now(), err, orderOf(page.Records)}) {
 			return
@@ -317,4 +329,9 @@ func (m *merge) failed(schema *amend.Schema) error {
 		}
 	}
 	return nil
+}
+
+// brokeOff reports whether any list could not be read as far as it was needed.
+func (m *merge) brokeOff() bool {
+	return slices.ContainsFunc(m.streams, func(s *stream) bool { return s.failed != nil })
 }

@@ -20,9 +20,11 @@ type Progress struct {
 	Counted int
 	Took    time.Duration
 
-	Status string // of the scan: running, paused, done …
-	By     string // who paused or cancelled it
-	Held   int    // parts of a paused scan that are still looked at
+	Status string    // of the scan: running, paused, done …
+	By     string    // who paused or cancelled it
+	Held   int       // parts of a paused scan that are still looked at
+	Waits  string    // the service whose calls of this hour scans have used up; empty where there is none
+	Until  time.Time // when there are new ones
 	Done   bool
 }
 
@@ -74,6 +76,7 @@ type meter struct {
 	most     int                      // customers that were shown
 	expected int
 	held     int
+	waits    exhausted
 	since    time.Time     // since when its clock runs; zero while it stands
 	before   time.Duration // that it ran until then
 }
@@ -153,6 +156,9 @@ func (m *meter) progress(now time.Time) Progress {
 		p.Customers += found.Customers
 		p.Opened += found.Opened
 	}
+	if m.scan.Open() && m.waits.until.After(now) {
+		p.Waits, p.Until = m.waits.service, m.waits.until
+	}
 	if m.scan.Open() {
 		p.Customers = max(p.Customers, m.most) // a part that was lost is looked at again
 		m.most = p.Customers
@@ -185,9 +191,13 @@ func (e *Engine) watch(ctx context.Context, scan store.Scan) error {
 		}
 		m.expect(last.Customers)
 	}
+	waits, err := e.exhausted(ctx)
+	if err != nil {
+		return err
+	}
 	m.mu.Lock()
 	m.see(scan, e.Now())
-	m.held = held
+	m.held, m.waits = held, waits
 	m.mu.Unlock()
 	e.Progress(m.progress(e.Now()))
 	return nil

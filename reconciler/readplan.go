@@ -43,6 +43,7 @@ type Reading struct {
 	Calls   int           // that are expected, beside those that ask again; 0 where nobody knows
 	AtOnce  int           // calls in flight
 	AtLeast time.Duration // that its rate limit makes of the calls; 0 where it has none
+	Hours   float64       // of what scans may use of its calls in an hour; 0 where it has no such limit
 	Problem string        // why its list can't be read now; empty where it can, and where nobody asked
 }
 

@@ -20,6 +20,8 @@ type batch struct {
 	plan   *ReadPlan
 	room   []amend.View // each with room for its records
 	views  []amend.View // of the customers of now
+	all    []*amend.View
+	given  given // records that needn't be asked for
 	found  []Found
 	scope  *conditions.Scope
 	doubts []errList // what speaks against lists, each as often as it was seen
@@ -31,8 +33,31 @@ func newBatch(plan *ReadPlan, customers int) *batch {
 	records := make([]amend.Record, customers*services)
 	for i := range b.room {
 		b.room[i].Records = records[i*services : (i+1)*services : (i+1)*services]
+		b.all = append(b.all, &b.room[i])
 	}
 	return b
+}
+
+// given are records that a list has given already, by service and customer.
+type given []map[string]amend.Record
+
+// unread are the views that a service has to be asked for. The others get what
+// was given.
+func (b *batch) unread(service int) []*amend.View {
+	all := b.all[:len(b.views)]
+	if b.given == nil || b.given[service] == nil {
+		return all
+	}
+	var unread []*amend.View
+	for _, view := range all {
+		record, is := b.given[service][view.ID]
+		if !is {
+			unread = append(unread, view)
+			continue
+		}
+		view.Records[service] = record
+	}
+	return unread
 }
 
 // fill takes the next customers of the lists; more is false at the end of the
@@ -77,7 +102,7 @@ func (e *Engine) lookAt(ctx context.Context, b *batch, r readers) {
 		case ByBatch:
 			group.Go(func() { e.readBatches(ctx, b, i) })
 		case BySingle:
-			group.Go(func() { r.read(i, b.views) })
+			group.Go(func() { r.read(i, b.unread(i)) })
 		}
 	}
 	group.Wait()
@@ -145,23 +170,23 @@ func (e *Engine) readBatches(ctx context.Context, b *batch, service int) {
 	reading := &b.plan.Readings[service]
 	var group errgroup.Group
 	group.SetLimit(reading.AtOnce)
-	for chunk := range slices.Chunk(b.views, reading.PerCall) {
+	for chunk := range slices.Chunk(b.unread(service), reading.PerCall) {
 		group.Go(func() error { e.readBatch(ctx, service, chunk); return nil })
 	}
 	group.Wait() //nolint:errcheck // no lane fails
 }
 
-func (e *Engine) readBatch(ctx context.Context, service int, views []amend.View) {
+func (e *Engine) readBatch(ctx context.Context, service int, views []*amend.View) {
 	ids := make([]string, len(views))
 	for i := range views {
 		ids[i] = views[i].ID
 	}
 	records, err := e.Connectors[service].Many(ctx, ids)
-	for i := range views {
+	for i, view := range views {
 		if err != nil {
-			views[i].Records[service] = connectors.AsUnseen(err).Record(e.Now())
+			view.Records[service] = connectors.AsUnseen(err).Record(e.Now())
 		} else {
-			views[i].Records[service] = records[i]
+			view.Records[service] = records[i]
 		}
 	}
 }
@@ -197,11 +222,11 @@ func (e *Engine) readers(ctx context.Context, plan *ReadPlan) readers {
 }
 
 // read reads customers from one service.
-func (r readers) read(service int, views []amend.View) {
+func (r readers) read(service int, views []*amend.View) {
 	var done sync.WaitGroup
 	done.Add(len(views))
-	for i := range views {
-		r[service] <- single{&views[i], &done}
+	for _, view := range views {
+		r[service] <- single{view, &done}
 	}
 	done.Wait()
 }

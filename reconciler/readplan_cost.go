@@ -3,6 +3,8 @@ package reconciler
 import (
 	"slices"
 	"time"
+
+	"amend/connectors"
 )
 
 const (
@@ -37,6 +39,8 @@ func (p *ReadPlan) estimate(offers []offer) {
 		r.limits(o, p.Together)
 		r.Calls = p.calls(r, o, p.Customers)
 		r.AtLeast = atRate(r.Calls, o.can.PerSecond)
+		r.Hours = inHours(r.Calls, o.can.PerHour)
+		p.Part = r.part(p.Part, o.can.PerHour)
 		if took := p.guess(*r, o); took > longest {
 			longest, p.Slowest = took, i
 		}
@@ -58,6 +62,20 @@ func (r *Reading) limits(o *offer, together int) {
 	case BySingle:
 		r.PerCall, r.AtOnce = 1, allowed
 	}
+}
+
+// partOfHour is into how many parts of a scan an hour's calls are cut, at least:
+// one that a crash or a deployment interrupts is looked at anew, and must come to
+// its end before the next.
+const partOfHour = 2
+
+// part makes the parts of a scan small enough for a service that is asked for
+// customers and allows so many calls in an hour.
+func (r *Reading) part(size, perHour int) int {
+	if size == 0 || perHour == 0 || r.Way.listed() {
+		return size
+	}
+	return min(size, max(1, r.PerCall*connectors.Scanning.Part(perHour)/partOfHour))
 }
 
 // calls is how many calls so many customers need at most; 0 where nobody knows.
@@ -83,7 +101,19 @@ func (p *ReadPlan) guess(r Reading, o *offer) time.Duration {
 		r.PerCall = guessedPage
 	}
 	calls := p.calls(&r, o, customers)
-	return max(atRate(calls, o.can.PerSecond), time.Duration(parts(calls, r.AtOnce))*guessedAnswer)
+	took := max(atRate(calls, o.can.PerSecond), time.Duration(parts(calls, r.AtOnce))*guessedAnswer)
+	if hours := inHours(calls, o.can.PerHour); hours > 1 { // what fits into an hour needn't wait
+		took = max(took, time.Duration(hours*float64(time.Hour)))
+	}
+	return took
+}
+
+// inHours is how many hours' calls, as far as scans may use them, so many are.
+func inHours(calls, perHour int) float64 {
+	if perHour <= 0 {
+		return 0
+	}
+	return float64(calls) / float64(connectors.Scanning.Part(perHour))
 }
 
 // atRate is how long calls take at a rate. The first needn't wait.

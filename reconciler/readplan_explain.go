@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"amend/connectors"
 	"amend/store"
@@ -11,8 +12,9 @@ import (
 
 // Explanation is how scans would read the services now.
 type Explanation struct {
-	Full  ReadPlan // of everybody
-	Given ReadPlan // of given customers: who changed, who has a case, amend scan --ids
+	Full  ReadPlan      // of everybody
+	Given ReadPlan      // of given customers: who changed, who has a case, amend scan --ids
+	Every time.Duration // between the next two full scans of the schedule; 0 where it has none
 }
 
 // Explain says how scans would read the services. It asks each list for its
@@ -37,6 +39,9 @@ func (e *Engine) Explain(ctx context.Context) (Explanation, error) {
 		customers = few(offers, pages)
 	}
 	x := Explanation{Full: readPlan(offers, customers), Given: readPlanOfGiven(offers, 0)}
+	if first := next(e.Full, e.Now()); !first.IsZero() {
+		x.Every = next(e.Full, first).Sub(first)
+	}
 	for i, p := range pages {
 		if p.err != nil {
 			x.Full.Readings[i].Problem = fmt.Sprintf("its list could not be read: %v", connectors.AsUnseen(p.err))

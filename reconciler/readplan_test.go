@@ -121,6 +121,23 @@ func TestReadPlanCosts(t *testing.T) {
 		slow.PerSecond = 1
 		require.Equal(t, 1, readPlan([]offer{{can: singles}, {can: slow}, {can: lists}}, 100).Slowest)
 	})
+	t.Run("CallsOfAnHourBound", func(t *testing.T) {
+		t.Parallel()
+		few := singles
+		few.PerHour = 1000
+		plan := readPlan([]offer{{can: singles}, {can: few}, {can: lists}}, 1260)
+		require.Equal(t, 1, plan.Slowest)
+		require.InDelta(t, 1.4, plan.Readings[1].Hours, 0.001, "scans may use 900")
+		require.Zero(t, plan.Readings[0].Hours)
+		require.Equal(t, 450, plan.Part, "one that is begun again must come to its end")
+		batched := batches
+		batched.PerHour = 100
+		require.Equal(t, 4500, readPlan([]offer{{can: batched}}, 100_000).Part)
+		listed := lists
+		listed.PerHour = 100
+		require.Equal(t, partOfLists, readPlan([]offer{{can: listed}}, 100_000).Part)
+		require.Equal(t, 1, readPlan([]offer{{can: singles}, {can: listed, page: 10}}, 100_000).Slowest, "111 hours")
+	})
 	t.Run("WithoutNumbers", func(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, 2, readPlan([]offer{{can: lists}, {can: batches}, {can: singles}}, 0).Slowest)

@@ -116,16 +116,17 @@ func (e *Engine) lookThrough(ctx context.Context, id string) error {
 		return err
 	}
 	crash.At(crash.PageClaimed)
+	m, _ := e.meters.of(page.Scan)
 	kept, stop := e.keep(ctx, func(ctx context.Context) error {
 		running, err := e.Store.RenewPage(ctx, page, e.LeaseFor)
 		if err == nil && !running {
 			return store.ErrLost
 		}
+		e.tellWaits(ctx, m)
 		return err
 	})
 	defer stop()
-	m, _ := e.meters.of(page.Scan)
-	s := &scanning{sighter: newSighter(e), page: page, meter: m}
+	s := &scanning{sighter: newSighter(e), page: page, meter: m, wrong: map[int]bool{}}
 	s.meter.begin(page, e.Now())
 	defer s.meter.leave(page)
 	err = s.run(connectors.WithPriority(kept, connectors.Scanning))
@@ -170,6 +171,8 @@ type scanning struct {
 	page   store.Page
 	meter  *meter
 	doubts map[string]string // why lists of services aren't merged
+	broke  bool              // a list broke off
+	wrong  map[int]bool      // services whose lists aren't as they should be
 }
 
 func (s *scanning) run(ctx context.Context) error {
@@ -182,12 +185,7 @@ func (s *scanning) run(ctx context.Context) error {
 		return nil
 	}
 	if s.page.Scan.Kind == store.FreshScan {
-		ids, partial, err := s.e.changed(ctx)
-		if err != nil {
-			return err
-		}
-		s.meter.expect(len(ids))
-		return errors.Join(s.e.LookAt(ctx, ids, visit), partial)
+		return s.fresh(ctx, visit)
 	}
 	last, _, err := s.e.Store.LastScan(ctx, store.FullScan, true)
 	if err != nil {
@@ -197,13 +195,16 @@ func (s *scanning) run(ctx context.Context) error {
 	if s.doubts, err = s.e.doubts(ctx, s.page.Scan); err != nil {
 		return err
 	}
-	p := part{plan: readPlan(s.e.offers(s.doubts), last.Customers), until: s.page.Until, tell: s.tell,
+	p := part{plan: readPlan(s.e.offers(s.doubts), last.Customers), until: s.page.Until, tell: s.tell, broke: func() { s.broke = true },
 		listed: func(until string, next position) error { return s.listed(ctx, until, next) }}
 	p.limit = s.e.pageSize(s.page, p.plan)
 	if err := json.Unmarshal(s.page.Position, &p.from); err != nil {
 		return fmt.Errorf("read where a page begins: %w", err)
 	}
-	return s.e.survey(ctx, p, visit)
+	if err = s.e.survey(ctx, p, visit); err == nil {
+		s.found.Whole = s.whole()
+	}
+	return err
 }
 
 // pageSize is how many customers the part has; 0 for all that are left: where
@@ -220,6 +221,7 @@ func (e *Engine) pageSize(page store.Page, plan ReadPlan) int {
 
 // tell logs what is wrong with a list, once in a scan.
 func (s *scanning) tell(found errList) {
+	s.wrong[found.service] = true
 	if s.meter.first(found) {
 		s.e.tell(found)
 	}

@@ -26,6 +26,27 @@ func (e *Engine) seal(ctx context.Context) {
 	}
 }
 
+// cutEvery is how often entries of the audit that are old enough are looked for.
+// Each cut leaves a signed line that stays for good.
+const cutEvery = 24 * time.Hour
+
+// cutAudit cuts off the audit's beginning what was kept long enough: some of it
+// at a tick, so that nobody waits. Where that fails it is tried again when the
+// next would be due.
+func (e *Engine) cutAudit(ctx context.Context) error {
+	if passed := e.Now().Sub(e.cut); e.KeepAudit == 0 || passed >= 0 && passed < cutEvery {
+		return nil
+	}
+	gone, more, err := e.Store.CutAudit(ctx, e.KeepAudit)
+	if !more {
+		e.cut = e.Now()
+	}
+	if gone > 0 {
+		e.Log.Info("cut off entries of the audit that were kept long enough", "entries", gone)
+	}
+	return err
+}
+
 // sealLast links and signs the rest at the end of a run, if this is the process
 // that did it before.
 func (e *Engine) sealLast(ctx context.Context) {

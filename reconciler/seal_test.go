@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -173,6 +175,57 @@ func testRunSealsTheAudit(t *testing.T, o options) {
 	require.Zero(t, v.Waiting)
 	require.GreaterOrEqual(t, v.Links, int64(asked))
 	require.Equal(t, v.Links, v.Newest.Links, "the end is signed")
+}
+
+// A worker cuts off the audit what was kept as long as is configured.
+func TestRunCutsTheAudit(t *testing.T) { onEach(t, testRunCutsTheAudit) }
+
+func testRunCutsTheAudit(t *testing.T, o options) {
+	t.Parallel()
+	w := setup(t, o)
+	require.NoError(t, w.store.Close())
+	var err error
+	w.store, err = store.Open(t.Context(), w.address, store.Options{Now: w.clock.Now, Audit: filepath.Join(t.TempDir(), "audit")})
+	require.NoError(t, err)
+	const year = 365 * 24 * time.Hour
+	for name, age := range map[string]time.Duration{"oldest": 9 * year, "old": 8 * year, "young": 6 * year, "new": 0} {
+		at := w.clock.Now().Add(-age).UnixMicro()
+		w.raw(fmt.Sprintf(`insert into audit (id, at, actor, act, what, result, subject, case_id, repair, step, key, rule, rule_version, plan, bytes, reason)
+			values ('%s', %d, 'ada', 'scan', 'full', 'start', '', '', '', 0, '', '', '', '', '', '')`, name, at))
+		w.raw(`insert into audit_unsealed (entry) values ('` + name + `')`)
+	}
+	var log lines
+	run := func(keep time.Duration, until func(store.Verification) bool) {
+		w.engine = w.another()
+		w.engine.Sweep, w.engine.KeepAudit, w.engine.Log = 5*time.Millisecond, keep, slog.New(slog.NewTextHandler(&log, nil))
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() { assert.NoError(t, w.engine.Run(ctx, nil)) })
+		require.Eventually(t, func() bool {
+			w.clock.pass(time.Hour)
+			v, err := w.store.VerifyAudit(t.Context())
+			assert.NoError(t, err)
+			assert.Empty(t, slices.DeleteFunc(v.Problems, func(p store.Problem) bool { return strings.Contains(p.Text, "There is no checkpoint") }))
+			return until(v)
+		}, 30*time.Second, 20*time.Millisecond)
+		cancel()
+		group.Wait()
+	}
+	days := 0
+	run(0, func(v store.Verification) bool { days++; return v.Newest.Links >= 4 && days > 50 })
+	v, err := w.store.VerifyAudit(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, int64(1), v.First, "nobody has said how long it is kept")
+	later := sync.OnceFunc(func() { w.clock.pass(400 * 24 * time.Hour) })
+	run(7*year, func(v store.Verification) bool {
+		if v.Gone == 2 {
+			later()
+		}
+		return v.Gone == 3
+	})
+	require.Equal(t, 2, log.count("cut off entries of the audit that were kept long enough"), "%s", log.String())
+	require.Equal(t, []int{1, 1}, []int{log.count("entries=2"), log.count("entries=1")}, "%s", log.String())
+	require.Zero(t, log.count("could not be cut off"), "%s", log.String())
 }
 
 // lines is a log that may be read while it is written.

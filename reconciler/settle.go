@@ -61,7 +61,8 @@ func (h *heal) settle(u *store.Update) (act, done bool, err error) {
 		h.steps[number].ProvedAt = h.Now()
 		return h.following(u)
 	case conditions.Undecided, conditions.Erred:
-		return false, true, h.waitIn(u, h.Now().Add(unseenWait), "unseen", fmt.Sprintf("Whether %s.%s worked can't be seen: %s.", step.Service, step.Operation, h.unseenIn(step.Service)))
+		index, _ := h.Schema.Service(step.Service)
+		return false, true, h.waitUnseen(u, []int{index}, fmt.Sprintf("Whether %s.%s worked can't be seen: %s.", step.Service, step.Operation, h.reason(h.look.View, []int{index})))
 	case conditions.False:
 	}
 	if h.look.Verdict.Name == states.Unseen {
@@ -84,12 +85,7 @@ func (h *heal) operation(planned rules.PlannedStep) *amend.Operation {
 // nothing is sent, and nothing that was sent is given up.
 func (h *heal) unseen(u *store.Update) (act, done bool, err error) {
 	why := "It can't be judged: " + h.reason(h.look.View, h.look.Verdict.Needs) + "."
-	return false, true, h.waitIn(u, h.Now().Add(unseenWait), "unseen", why)
-}
-
-func (h *heal) unseenIn(service string) string {
-	index, _ := h.Schema.Service(service)
-	return h.reason(h.look.View, []int{index})
+	return false, true, h.waitUnseen(u, h.look.Verdict.Needs, why)
 }
 
 // proved asks the operation's own condition where it has one, else compares
@@ -183,7 +179,7 @@ func (h *heal) next(u *store.Update, rule *rules.Rule) (act, done bool, err erro
 	if d, err := h.mayResend(u, rule); err != nil {
 		return false, false, err
 	} else if !d.Go() {
-		return false, true, h.waitIn(u, d.Until, string(d.Reason), d.Say+".")
+		return false, true, h.waitFor(u, rule, d)
 	}
 	return true, false, h.intend(u, len(h.steps))
 }
@@ -306,7 +302,7 @@ func (h *heal) again(u *store.Update, step store.Step, why string) (act, done bo
 	if d, err := h.mayResend(u, rule); err != nil {
 		return false, false, err
 	} else if !d.Go() {
-		return false, true, h.waitIn(u, d.Until, string(d.Reason), d.Say+".")
+		return false, true, h.waitFor(u, rule, d)
 	}
 	u.Note("again", store.Amend, fmt.Sprintf("%s is sent again with the same key.", name))
 	crash.At(crash.Resending)

@@ -66,6 +66,7 @@ type options struct {
 	kinds     []connectors.Kind
 	wrap      map[string]func(connectors.Connector) connectors.Connector // by service
 	getenv    map[string]string
+	reserve   func(context.Context, connectors.Reservation) (connectors.Reserved, error) // nil: no service limits calls in an hour
 }
 
 // world is a bank and an engine that heals it, without workers: the test says
@@ -129,7 +130,7 @@ func load(t testing.TB, text string, env map[string]string, c *clock, o options)
 	maps.Copy(all, o.getenv)
 	cfg, err := config.Load(config.Options{Path: path, Kinds: append([]connectors.Kind{http.Kind(), sql.Kind()}, o.kinds...),
 		Getenv:       func(name string) (string, bool) { v, set := all[name]; return v, set },
-		Surroundings: connectors.Surroundings{Now: c.Now, Loopback: true}})
+		Surroundings: connectors.Surroundings{Now: c.Now, Loopback: true, Reserve: o.reserve}})
 	require.NoError(t, err)
 	for name, wrap := range o.wrap {
 		i, service := cfg.Schema.Service(name)

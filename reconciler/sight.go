@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"amend/connectors"
 	"amend/internal/crash"
 	"amend/queue"
 	"amend/rules"
@@ -17,6 +18,7 @@ import (
 // were looked at.
 func (e *Engine) Examine(ctx context.Context, ids []string) (store.Counted, error) {
 	s := newSighter(e)
+	ctx = connectors.WithPriority(ctx, connectors.Scanning)
 	err := e.LookAt(ctx, ids, func(found []Found) error { return s.visit(ctx, found) })
 	e.writeSamples(ctx)
 	return s.found, err
@@ -55,6 +57,8 @@ func (s *sighter) visit(ctx context.Context, found []Found) error {
 			}
 		}
 		switch {
+		case f.Verdict.Name == states.Unseen && !hasCase[f.Customer]:
+			s.remember(f)
 		case f.Verdict.Name == states.Unseen:
 		case worth:
 			sightings = append(sightings, sighting)

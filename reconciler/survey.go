@@ -62,6 +62,8 @@ type part struct {
 	// tell is told, often, what is wrong with a list that has to be merged all the
 	// same.
 	tell func(errList)
+	// broke is told where a list could not be read as far as this part goes.
+	broke func()
 }
 
 func (e *Engine) survey(ctx context.Context, p part, visit func([]Found) error) error {
@@ -83,6 +85,9 @@ func (e *Engine) survey(ctx context.Context, p part, visit func([]Found) error) 
 	group.Go(func() error { return s.visit(visit) })
 	if err := group.Wait(); err != nil {
 		return err
+	}
+	if p.broke != nil && s.lists.brokeOff() {
+		p.broke()
 	}
 	return s.lists.failed(e.Schema)
 }
@@ -201,8 +206,14 @@ func (e *Engine) merge(ctx context.Context, p part) *merge {
 
 // LookAt looks at given customers, in batches. The visitor is as Survey's.
 func (e *Engine) LookAt(ctx context.Context, ids []string, visit func([]Found) error) error {
+	return e.lookAtGiven(ctx, ids, nil, visit)
+}
+
+// lookAtGiven looks at given customers, of whom some records are known.
+func (e *Engine) lookAtGiven(ctx context.Context, ids []string, records given, visit func([]Found) error) error {
 	plan := readPlanOfGiven(e.offers(nil), len(ids))
 	b, r := newBatch(&plan, min(plan.Together, len(ids))), e.readers(ctx, &plan)
+	b.given = records
 	defer r.stop()
 	for chunk := range slices.Chunk(ids, plan.Together) {
 		b.ask(chunk)

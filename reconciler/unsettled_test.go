@@ -457,3 +457,49 @@ func testWordAlone(t *testing.T, o options) {
 		})
 	}
 }
+
+// unreachable can't be reached by operations while it is so.
+type unreachable struct {
+	connectors.Connector
+	is bool
+}
+
+func (u *unreachable) Send(ctx context.Context, request connectors.Request) connectors.Answer {
+	if u.is {
+		return connectors.Answer{Outcome: amend.Failed, Detail: "not sent"}
+	}
+	return u.Connector.Send(ctx, request)
+}
+
+// TestFailedLaterIsStillUnsettled: that something was certainly not done when it was sent again
+// says nothing of the first sending, which may still arrive.
+func TestFailedLaterIsStillUnsettled(t *testing.T) { onEach(t, testFailedLaterIsStillUnsettled) }
+
+func testFailedLaterIsStillUnsettled(t *testing.T, o options) {
+	t.Parallel()
+	down := &unreachable{}
+	w := setup(t, options{postgres: o.postgres, yaml: func(s string) string { return strings.ReplaceAll(s, "timeout: 2s", "timeout: 100ms") },
+		wrap: map[string]func(connectors.Connector) connectors.Connector{"ledger": func(c connectors.Connector) connectors.Connector {
+			down.Connector = c
+			return down
+		}}})
+	w.scan()
+	customer := w.planted("ledger_missing")
+	w.fault("ledger", bank.Fault{HangRate: 1, Only: bank.OnlyOperations})
+	w.healUntil(customer, "backoff")
+	require.Equal(t, amend.Unsettled, w.step(customer).Outcome)
+
+	down.is = true
+	for w.step(customer).Sent < 2 {
+		w.clock.passTo(w.lastCase(customer).WakeAt)
+		w.heal(customer)
+	}
+	step := w.step(customer)
+	require.Equal(t, "not sent", step.Detail)
+	require.Equal(t, amend.Unsettled, step.Outcome)
+
+	down.is = false
+	w.fault("ledger", bank.Fault{})
+	require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+	w.requireNothingWrong()
+}

@@ -31,7 +31,8 @@ var mutants = map[string]mutant{
 	"NoAudit": {file: "store/repairs.go", edits: []string{"	return u.auditSent(r, p)\n", "	return nil\n"}},
 	"NoLease": {file: "store/update.go", edits: []string{"and lease_until <= $2 returning", "and (lease_until <= $2 or 1 = 1) returning"}},
 	"NoFence": {file: "store/update.go", edits: []string{
-		"where id = $1 and fence = $2 and ended_at = 0", "where id = $1 and (fence = $2 or 1 = 1) and ended_at = 0",
+		"where id = $1 and fence = $2 and ended_at = 0`+s.locked()", "where id = $1 and (fence = $2 or 1 = 1) and ended_at = 0`+s.locked()",
+		"where id = $1 and fence = $2 and ended_at = 0 and lease_until >= $3", "where id = $1 and (fence = $2 or lease_until <> 1) and ended_at = 0 and $3 > 0",
 		"errors.Is(err, sql.ErrNoRows) || err == nil && s.now().After(c.leaseTo) {", "errors.Is(err, sql.ErrNoRows) {"},
 		by: [2]string{"./reconciler", "I11"}},
 	"FailingReadAsAbsent": {file: "connectors/http/rules.go", edits: []string{

@@ -117,6 +117,7 @@ func TestSeedsThatFoundSomething(t *testing.T) {
 		})
 		playSeed(t, plan)
 	}
+	playSeed(t, rehearsal.NewPlan(338))
 }
 
 // progress is the file in which a soak keeps how many seeds were played; empty

@@ -128,17 +128,29 @@ func (w subject) fingerprint(text string) string {
 // auditSent writes that a step of a repair is about to be sent.
 func (u *Update) auditSent(r Repair, p Step) error {
 	if u.who.id == "" {
-		// Where somebody else has named the customer meanwhile it is their name
-		// that counts.
-		err := u.tx.QueryRow(`insert into subjects (id, customer, key) values ($1, $2, $3) on conflict (customer) do update set customer = excluded.customer returning id, key`,
-			u.s.ids.New("subj"), u.Customer, rand.Text()).Scan(&u.who.id, &u.who.key)
-		if err != nil {
+		if err := u.name(); err != nil {
 			return fmt.Errorf("write the audit's subject: %w", err)
 		}
 	}
 	return u.s.audit(u.tx, AuditEntry{Actor: r.StartedBy, Act: ActSent, What: p.Service + "." + p.Operation, Subject: u.who.id, CaseID: u.ID,
 		Repair: p.Repair, Step: p.Number, Key: p.Key, Rule: r.Rule, RuleVersion: r.RuleVersion,
 		Plan: u.who.fingerprint(string(r.Plan)), Bytes: u.who.fingerprint(string(p.Request)), Reason: u.who.fingerprint(r.Reason)})
+}
+
+// name gives the case's customer a pseudonym. Where somebody else has done so
+// since the lease was taken it is their name that counts. Mostly nobody has, and
+// PostgreSQL isn't asked the first time, since that takes a journey: if it was
+// wrong, the transaction fails and is carried out again.
+func (u *Update) name() error {
+	const insert = `insert into subjects (id, customer, key) values ($1, $2, $3)`
+	made, ask := subject{u.s.ids.New("subj"), rand.Text()}, u.named || !u.s.Shared()
+	u.named = true
+	if !ask {
+		u.who = made
+		return u.tx.Later(insert, made.id, u.Customer, made.key)
+	}
+	return u.tx.QueryRow(insert+` on conflict (customer) do update set customer = excluded.customer returning id, key`,
+		made.id, u.Customer, made.key).Scan(&u.who.id, &u.who.key)
 }
 
 // auditAsked writes what a person asked for, or what became of it. The hints of

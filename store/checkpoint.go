@@ -47,6 +47,11 @@ func parseCheckpoint(signed []byte, known note.Verifiers) (Checkpoint, error) {
 	if len(lines) != 5 {
 		return c, errors.New("it has not the lines of a checkpoint")
 	}
+	return parseLines(lines)
+}
+
+// parseLines reads what checkpoints and cuts have in common.
+func parseLines(lines []string) (c Checkpoint, err error) {
 	c.Installation, c.Head = lines[0], lines[2]
 	if c.Links, err = strconv.ParseInt(lines[1], 10, 64); err == nil {
 		c.At, err = time.Parse(time.RFC3339, lines[3])
@@ -54,16 +59,18 @@ func parseCheckpoint(signed []byte, known note.Verifiers) (Checkpoint, error) {
 	return c, err
 }
 
-// notary signs checkpoints and keeps them in a folder: they are in checkpoints,
-// one after another as they were signed; newest is the last that was signed; key is the private key, made there at
-// the first time, and key.pub the public one, which is all that a verifier needs.
+// notary signs checkpoints and cuts, and keeps them in a folder: checkpoints
+// holds them one after another as they were signed; newest is the last that was
+// signed; cuts says what may have been cut off the chain's beginning; key is the
+// private key, made there at the first time, and key.pub the public one, which is
+// all that a verifier needs.
 type notary struct{ folder string }
 
 func (n *notary) path(name string) string { return filepath.Join(n.folder, name) }
 
 // append signs a checkpoint and writes it behind the others, to the disk.
 func (n *notary) append(c Checkpoint) error {
-	return n.sign(c, func(signed []byte) (err error) {
+	return n.sign(c.Installation, c.text(), func(signed []byte) (err error) {
 		f, err := os.OpenFile(n.path("checkpoints"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
 			return err
@@ -75,11 +82,12 @@ func (n *notary) append(c Checkpoint) error {
 
 // replace signs a checkpoint and writes it as the newest.
 func (n *notary) replace(c Checkpoint) error {
-	return n.sign(c, func(signed []byte) error { return writeFile(n.path("newest"), string(signed)) })
+	return n.sign(c.Installation, c.text(), func(signed []byte) error { return writeFile(n.path("newest"), string(signed)) })
 }
 
-// sign has one process at a time write what was signed.
-func (n *notary) sign(c Checkpoint, write func(signed []byte) error) (err error) {
+// sign signs a text for an installation, and has one process at a time write
+// what was signed.
+func (n *notary) sign(installation, text string, write func(signed []byte) error) (err error) {
 	if err := os.MkdirAll(n.folder, 0o700); err != nil {
 		return err
 	}
@@ -88,11 +96,11 @@ func (n *notary) sign(c Checkpoint, write func(signed []byte) error) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, turn.Unlock()) }()
-	signer, err := n.signer(c.Installation)
+	signer, err := n.signer(installation)
 	if err != nil {
 		return err
 	}
-	signed, err := note.Sign(&note.Note{Text: c.text()}, signer)
+	signed, err := note.Sign(&note.Note{Text: text}, signer)
 	if err != nil {
 		return err
 	}
@@ -136,7 +144,7 @@ func (n *notary) signer(name string) (note.Signer, error) {
 }
 
 func (n *notary) makeKeys(name string) ([]byte, error) {
-	for _, other := range []string{"key.pub", "checkpoints", "newest"} {
+	for _, other := range []string{"key.pub", "checkpoints", "newest", "cuts"} {
 		if _, err := os.Stat(n.path(other)); !errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.Join(err, &amend.Error{Code: amend.Conflict, Text: fmt.Sprintf("%s is gone, and %s isn't", n.path("key"), n.path(other)), Next: "put it back, or move the folder aside"})
 		}
@@ -249,7 +257,7 @@ func (n *notary) tail() (text []byte, err error) {
 	return io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-lastBytes), lastBytes))
 }
 
-// apart takes a file of checkpoints apart. What isn't one is a part, too.
+// apart takes a file of checkpoints, or of cuts, apart. What isn't one is a part, too.
 func apart(text []byte) [][]byte {
 	var parts [][]byte
 	for i, part := range bytes.Split(text, []byte(checkpointStart)) {

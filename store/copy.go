@@ -10,9 +10,10 @@ import (
 	"amend"
 )
 
-// tables are all of the store's, in the order in which they can be filled.
+// tables are all of the store's, in the order in which they can be filled: a row
+// of audit_cuts deletes nothing as long as there is no chain.
 var tables = []string{"installation", "cases", "repairs", "proposals", "approvals", "steps", "timeline", "requests", "incidents", "outbox", "scans", "scan_pages",
-	"pauses", "rule_versions", "service_samples", "subjects", "audit", "audit_unsealed", "audit_chain"}
+	"pauses", "rule_versions", "service_samples", "service_calls", "cursors", "unjudged", "subjects", "audit", "audit_unsealed", "audit_cuts", "audit_chain"}
 
 // Copied is how many rows of each table were copied.
 type Copied map[string]int

@@ -12,7 +12,7 @@ func (s *Store) Write(ctx context.Context, do func(*Tx) error) error { return s.
 
 // Pragma sets something of the writer's own connection, for tests.
 func (s *Store) Pragma(ctx context.Context, text string) error {
-	_, err := s.engine.(*file).db.ExecContext(ctx, text)
+	_, err := s.engine.(*file).conn.ExecContext(ctx, text)
 	return err
 }
 

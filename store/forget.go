@@ -156,6 +156,7 @@ func (s *Store) erase(tx *tx, f Forgetting) (rows int, err error) {
 		`delete from timeline where customer = $1 and case_id not in ` + going,
 		`delete from requests where customer = $1 and taken_at > 0`,
 		`delete from pauses where ` + theirs + ` and (ended_at > 0 or until > 0)`,
+		`delete from unjudged where customer = $1`,
 		`delete from subjects where customer = $1`,
 	} {
 		done, err := tx.Exec(text, f.Customer)

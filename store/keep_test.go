@@ -48,7 +48,7 @@ func (w *world) repaired(customer string) {
 func (w *world) count() map[string]int {
 	w.t.Helper()
 	counts := map[string]int{}
-	for _, table := range []string{"cases", "repairs", "proposals", "approvals", "steps", "timeline", "requests", "incidents", "outbox", "scans", "scan_pages", "pauses", "subjects", "audit", "audit_unsealed", "audit_chain"} {
+	for _, table := range []string{"cases", "repairs", "proposals", "approvals", "steps", "timeline", "requests", "incidents", "outbox", "scans", "scan_pages", "pauses", "subjects", "audit", "audit_unsealed", "audit_cuts", "audit_chain"} {
 		var n int
 		require.NoError(w.t, w.raw().QueryRow("select count(*) from "+table).Scan(&n))
 		counts[table] = n

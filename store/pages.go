@@ -137,6 +137,10 @@ type Counted struct {
 	Customers, Coherent, Opened, Unseen int
 	States                              map[string]int
 	Error                               string // why some customers may have been left out
+
+	Whole    map[string]string // services that were read whole, with the versions of their declarations
+	Unjudged []string          // who could not be judged, so that the services' word that they changed isn't used up
+	Judged   []string          // who could not be before
 }
 
 // FinishPage adds what was counted to the scan, and ends the scan where no page
@@ -153,11 +157,23 @@ func (s *Store) FinishPage(ctx context.Context, p Page, c Counted) (scan Scan, e
 		if err := tx.QueryRow(`select count(*) from scan_pages where scan = $1`, scan.ID).Scan(&left); err != nil {
 			return fmt.Errorf("count pages: %w", err)
 		}
+		remembered, err := s.remember(tx, c)
+		if err != nil {
+			return err
+		}
+		if !remembered {
+			c.Whole = nil
+		}
 		scan.add(c)
 		if left == 0 {
 			scan.EndedAt, scan.Status = s.now(), ScanDone
 			if scan.Error != "" {
 				scan.Status = ScanPartial
+			}
+		}
+		if left == 0 {
+			if err := s.moveCursors(tx, scan); err != nil {
+				return err
 			}
 		}
 		if scan.Kind == FullScan && scan.Status == ScanDone {
@@ -182,6 +198,7 @@ func (s *Scan) add(c Counted) {
 	if s.Error == "" {
 		s.Error = c.Error
 	}
+	s.Whole = whole(s.Whole, c.Whole)
 }
 
 func saveCounts(tx *tx, scan Scan) error {
@@ -193,8 +210,16 @@ func saveCounts(tx *tx, scan Scan) error {
 	if err != nil {
 		return fmt.Errorf("write the scan: %w", err)
 	}
-	err = tx.Later(`update scans set status = $2, ended_at = $3, customers = $4, coherent = $5, opened = $6, unseen = $7, states = $8, staged = $9, error = $10
-		where id = $1`, scan.ID, scan.Status, micros(scan.EndedAt), scan.Customers, scan.Coherent, scan.Opened, scan.Unseen, string(states), string(staged), scan.Error)
+	whole := ""
+	if scan.Whole != nil {
+		text, err := json.Marshal(scan.Whole)
+		if err != nil {
+			return fmt.Errorf("write the scan: %w", err)
+		}
+		whole = string(text)
+	}
+	err = tx.Later(`update scans set status = $2, ended_at = $3, customers = $4, coherent = $5, opened = $6, unseen = $7, states = $8, staged = $9, whole = $10, error = $11
+		where id = $1`, scan.ID, scan.Status, micros(scan.EndedAt), scan.Customers, scan.Coherent, scan.Opened, scan.Unseen, string(states), string(staged), whole, scan.Error)
 	if err != nil {
 		return fmt.Errorf("write the scan: %w", err)
 	}
@@ -213,6 +238,7 @@ func (s *Store) StageScan(ctx context.Context, p Page, service string) (page str
 			return fmt.Errorf("begin a scan anew: %w", err)
 		}
 		scan.Customers, scan.Coherent, scan.Unseen, scan.States, scan.Error = 0, 0, 0, map[string]int{}, ""
+		scan.Whole = nil
 		scan.Staged = append(scan.Staged, service)
 		if err := saveCounts(tx, scan); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -45,7 +46,21 @@ func (t *inDatabase) flush() error {
 	if batch.Len() == 0 {
 		return nil
 	}
-	return t.conn.SendBatch(t.ctx, &batch).Close()
+	err := t.conn.SendBatch(t.ctx, &batch).Close()
+	if said := (*pgconn.PgError)(nil); errors.As(err, &said) && said.Code == divisionByZero {
+		return ErrLost
+	}
+	return err
+}
+
+// divisionByZero is the error of Must, and of nothing else.
+const divisionByZero = "22012"
+
+// Must is part of carrier. The statement itself fails where it changes nothing,
+// and with it the commit that travels behind it: to look first would take a
+// journey.
+func (t *inDatabase) Must(text string, args ...any) error {
+	return t.Later(`with changed as (`+text+` returning 1) select 1 / count(*) from changed`, args...)
 }
 
 // Later is part of carrier.

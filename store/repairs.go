@@ -140,6 +140,7 @@ func (u *Update) AddRepair(p Repair) (Repair, error) {
 	if err != nil {
 		return p, fmt.Errorf("write the repair: %w", err)
 	}
+	u.asks = u.asks || p.Status == RepairProposed
 	return p, nil
 }
 
@@ -179,10 +180,14 @@ func (u *Update) Sent(p Step) error {
 	return nil
 }
 
-// Outcome writes down what became of the last sending of a step.
+// Outcome writes down what became of the last sending of a step, and when: now,
+// unless the step says so.
 func (u *Update) Outcome(p Step) error {
+	if p.OutcomeAt.IsZero() {
+		p.OutcomeAt = u.s.now()
+	}
 	err := u.tx.Later(`update steps set outcome = $3, outcome_at = $4, http_status = $5, detail = $6 where repair = $1 and number = $2`,
-		p.Repair, p.Number, p.Outcome.String(), micros(u.s.now()), p.Status, p.Detail)
+		p.Repair, p.Number, p.Outcome.String(), micros(p.OutcomeAt), p.Status, p.Detail)
 	if err != nil {
 		return fmt.Errorf("write the outcome: %w", err)
 	}

@@ -46,6 +46,7 @@ func (w *world) lesser() string {
 func TestLesserRole(t *testing.T) {
 	t.Parallel()
 	f := onPostgres.setup(t)
+	f.clock.pass(-10 * year)
 	app := *f
 	app.address = f.lesser()
 	app.Store = app.open()
@@ -80,17 +81,31 @@ func TestLesserRole(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, gone)
 		app.seal()
-		require.Empty(t, app.verify().Problems)
+		app.requireIntact(9)
+		app.clock.pass(3 * year)
+		app.ask(app.Store, "later", 2)
+		app.seal()
+		cut, _ := app.cutAudit(2 * year)
+		require.Equal(t, 9, cut, "the tables' owner lets it, by a trigger")
+		app.requireWholeFrom(10, 11)
 	})
 
 	db := app.raw()
-	_, err := db.Exec(`grant all on audit, audit_chain to current_user`)
+	_, err := db.Exec(`grant all on audit, audit_chain, audit_cuts to current_user`)
 	require.NoError(t, err, "PostgreSQL warns, and does nothing")
 	for _, text := range []string{
 		`update audit set actor = 'eve'`,
 		`update audit_chain set hash = ''`,
 		`delete from audit`,
 		`delete from audit_chain where seq = 1`,
+		`update audit_cuts set hash = ''`,
+		`delete from audit_cuts`,
+		`truncate audit_cuts`,
+		`drop table audit_cuts`,
+		`alter table audit_cuts disable trigger all`,
+		`create or replace function audit_cut() returns trigger language plpgsql as 'begin return new; end'`,
+		`create trigger quiet before delete on audit for each row execute function audit_cut()`,
+		`create temporary table mine (links bigint, hash text); create trigger cut after insert on mine for each row execute function audit_cut()`,
 		`truncate audit`,
 		`truncate audit_chain`,
 		`drop table audit`,
@@ -118,6 +133,18 @@ func TestLesserRole(t *testing.T) {
 	for _, allowed := range []string{`select count(*) from audit`, `select count(*) from audit_chain`} {
 		var n int
 		require.NoError(t, db.QueryRow(allowed).Scan(&n))
-		require.Equal(t, 9, n, allowed)
+		require.Equal(t, 2, n, allowed)
 	}
+	t.Run("CutsByHandAreOldAndFound", func(t *testing.T) {
+		db.SetMaxOpenConns(1)
+		defer db.SetMaxOpenConns(0)
+		_, err := db.Exec(`create temporary table audit_chain as select 10::bigint as seq, 'x' as entry, 'x' as hash union all select 99, 'y', 'y'`)
+		require.NoError(t, err)
+		_, err = db.Exec(`insert into audit_cuts (links, hash, at) values (10, 'x', 0)`)
+		require.ErrorContains(t, err, "it is cut at a link", "what somebody puts in the place of a table counts for nothing")
+		_, err = db.Exec(`insert into audit_cuts (links, hash, at) select seq, hash, 0 from public.audit_chain where seq = 10`)
+		require.NoError(t, err)
+		found := tampering{link: 10, says: "Links 1 to 10 are gone, and the last cut that was signed", only: 1}
+		found.requireFound(t, app.verify())
+	})
 }

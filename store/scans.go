@@ -39,24 +39,30 @@ type Scan struct {
 	Unseen    int
 	States    map[string]int // customers by state
 	Staged    []string       // services whose lists are read whole
-	Error     string
+	// Whole are the services that all its parts until now have read whole, with
+	// the versions of their declarations; nil where none is done.
+	Whole map[string]string
+	Error string
 }
 
 // Open reports whether the scan hasn't ended.
 func (s *Scan) Open() bool { return s.EndedAt.IsZero() }
 
-const scanColumns = `id, kind, status, started_at, ended_at, started_by, changed_by, customers, coherent, opened, unseen, states, staged, error`
+const scanColumns = `id, kind, status, started_at, ended_at, started_by, changed_by, customers, coherent, opened, unseen, states, staged, whole, error`
 
 func scanScan(r row) (Scan, error) {
 	var s Scan
 	var started, ended int64
-	var states, staged string
-	err := r.Scan(&s.ID, &s.Kind, &s.Status, &started, &ended, &s.StartedBy, &s.ChangedBy, &s.Customers, &s.Coherent, &s.Opened, &s.Unseen, &states, &staged, &s.Error)
+	var states, staged, whole string
+	err := r.Scan(&s.ID, &s.Kind, &s.Status, &started, &ended, &s.StartedBy, &s.ChangedBy, &s.Customers, &s.Coherent, &s.Opened, &s.Unseen, &states, &staged, &whole, &s.Error)
 	if err != nil {
 		return s, err
 	}
 	s.StartedAt, s.EndedAt = fromMicros(started), fromMicros(ended)
-	return s, errors.Join(json.Unmarshal([]byte(states), &s.States), json.Unmarshal([]byte(staged), &s.Staged))
+	if whole != "" {
+		err = json.Unmarshal([]byte(whole), &s.Whole)
+	}
+	return s, errors.Join(err, json.Unmarshal([]byte(states), &s.States), json.Unmarshal([]byte(staged), &s.Staged))
 }
 
 // StartScan begins a scan, with a first page of everything. It fails with
@@ -97,8 +103,8 @@ func (s *Store) start(ctx context.Context, kind, by string, due func(*tx) error)
 			return err
 		}
 		scan = Scan{ID: s.ids.New("scan"), Kind: kind, Status: ScanRunning, StartedAt: s.now(), StartedBy: by, States: map[string]int{}}
-		done, err := tx.Exec(`insert into scans (`+scanColumns+`) values (`+placeholders(14)+`) on conflict do nothing`,
-			scan.ID, scan.Kind, scan.Status, micros(scan.StartedAt), 0, scan.StartedBy, "", 0, 0, 0, 0, "{}", "[]", "")
+		done, err := tx.Exec(`insert into scans (`+scanColumns+`) values (`+placeholders(15)+`) on conflict do nothing`,
+			scan.ID, scan.Kind, scan.Status, micros(scan.StartedAt), 0, scan.StartedBy, "", 0, 0, 0, 0, "{}", "[]", "", "")
 		if err != nil {
 			return fmt.Errorf("start a scan: %w", err)
 		}
@@ -216,6 +222,9 @@ func (s *Store) StatesSince(ctx context.Context, since time.Time) ([]map[string]
 // clockJump is how far the clock must have been put back for anybody to care.
 const clockJump = time.Minute
 
+// letterWait is longer than any letter waits by a clock that is right.
+const letterWait = 10 * time.Minute
+
 // PutBack has looked at again, and told again, whatever waits since a time that
 // lies ahead: the clock was put back, and the wait would be as much longer. What
 // ended then has ended now, so that what people do next comes after it.
@@ -230,10 +239,11 @@ func (s *Store) PutBack(ctx context.Context) error {
 		if err := tx.Later(`update cases set wake_at = $1 where ended_at = 0 and updated_at > $2 and wake_at > $1`, now, ahead); err != nil {
 			return fmt.Errorf("wake whoever waits by another clock: %w", err)
 		}
-		if err := tx.Later(`update outbox set not_before = $1 where sent_at = 0 and created_at > $2 and not_before > $1`, now, ahead); err != nil {
+		err := tx.Later(`update outbox set not_before = $1 where sent_at = 0 and (created_at > $2 and not_before > $1 or not_before > $3)`, now, ahead, micros(s.now().Add(letterWait)))
+		if err != nil {
 			return fmt.Errorf("tell what waits by another clock: %w", err)
 		}
-		return nil
+		return putCursorsBack(tx, ahead)
 	})
 }
 

@@ -68,7 +68,7 @@ func analyzeAgain(ctx context.Context, db *sql.DB) error {
 }
 
 // personal are the tables that name customers.
-var personal = []string{"cases", "repairs", "proposals", "approvals", "steps", "timeline", "requests", "incidents", "outbox", "pauses", "subjects"}
+var personal = []string{"cases", "repairs", "proposals", "approvals", "steps", "timeline", "requests", "incidents", "outbox", "pauses", "unjudged", "subjects"}
 
 const (
 	// scrubTries is how often what waits in vain is tried.

@@ -221,7 +221,18 @@ func (s *Store) compare(ctx context.Context) error {
 		}
 		z.newest, z.at = newest, last.At
 	}
-	return s.contains(ctx, z.newest)
+	err := s.contains(ctx, z.newest)
+	if !errors.Is(err, ErrOlder) {
+		return err
+	}
+	// Where another worker has signed since, it has compared before, and may have
+	// cut off what this one knows.
+	newest, last, failed := z.notary.newest()
+	if failed != nil || newest.Installation != s.installation || newest.Links <= z.newest.Links {
+		return err
+	}
+	z.newest, z.at = newest, last.At
+	return s.contains(ctx, newest)
 }
 
 // distrust pauses all repairs of a store that isn't the one that was signed: it

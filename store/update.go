@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"amend/lifecycle"
@@ -21,6 +24,39 @@ type Lease struct {
 	Asked     bool // people have asked for something that nobody has carried out
 	Repairing bool // a repair is open or proposed
 	who       subject
+	held      *holding
+}
+
+// holding is the case as its holder has read or written it last. Nobody else
+// changes it but for its time to wake and the number of looks, so that it need
+// not be read again before each write.
+type holding struct {
+	mu    sync.Mutex
+	last  *Case // nil: it has to be read
+	named bool  // the customer was given a pseudonym since the lease was taken
+}
+
+// take gives what is known for one write, after which the case is known again
+// only if the write has told.
+func (h *holding) take() (last *Case, named bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last, h.last = h.last, nil
+	// A case about which people may decide at this moment is locked first.
+	if last != nil && (last.Status == lifecycle.Proposed || last.Status == lifecycle.Escalated) {
+		last = nil
+	}
+	return last, h.named
+}
+
+// tell remembers what was written.
+func (h *holding) tell(u *Update) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.named = u.named
+	if !u.asks {
+		h.last = u.Case
+	}
 }
 
 // Claim takes the lease of the customer's open case. It gives false where
@@ -28,7 +64,7 @@ type Lease struct {
 func (s *Store) Claim(ctx context.Context, customer string, d time.Duration) (lease Lease, claimed bool, err error) {
 	err = s.write(ctx, func(tx *tx) error {
 		now := s.now()
-		lease, claimed = Lease{Customer: customer, Until: now.Add(d)}, false
+		lease, claimed = Lease{Customer: customer, Until: now.Add(d), held: &holding{}}, false
 		// The case wakes when the lease ends: if its holder dies, the sweeper finds it.
 		c, err := scanCase(and(tx.QueryRow(`update cases set fence = fence + 1, lease_until = $3, wake_at = $3
 			where customer = $1 and ended_at = 0 and lease_until <= $2 returning `+caseColumns+`,
@@ -37,6 +73,9 @@ func (s *Store) Claim(ctx context.Context, customer string, d time.Duration) (le
 				coalesce((select id from subjects where customer = $1), ''), coalesce((select key from subjects where customer = $1), '')`,
 			customer, micros(now), micros(lease.Until)), &lease.Asked, &lease.Repairing, &lease.who.id, &lease.who.key))
 		lease.CaseID, lease.Fence, lease.Case = c.ID, c.Fence, c
+		if !lease.Repairing { // else people may be asked about it
+			lease.held.last = &c
+		}
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -84,38 +123,66 @@ type Update struct {
 	who      subject // of the audit; empty where it had none when the lease was taken
 	was      Case    // as it was read
 	notes    []any   // lines of the timeline that aren't written yet
+	named    bool    // the customer may have a pseudonym that isn't known
+	asks     bool    // people are asked to agree to a repair
 	released bool
 }
 
 // Update changes a case. It fails with ErrLost where the lease is no longer
 // the caller's, and writes nothing then.
 func (s *Store) Update(ctx context.Context, lease Lease, change func(*Update) error) error {
-	return s.write(ctx, func(tx *tx) error {
-		c, err := scanCase(tx.QueryRow(`select `+caseColumns+` from cases where id = $1 and fence = $2 and ended_at = 0`+s.locked(), lease.CaseID, lease.Fence))
-		if errors.Is(err, sql.ErrNoRows) || err == nil && s.now().After(c.leaseTo) {
-			return ErrLost
+	known, named := lease.held.take()
+	var u *Update
+	err := s.write(ctx, func(tx *tx) error {
+		u = &Update{s: s, tx: tx, who: lease.who, named: named || u != nil}
+		if known != nil {
+			u.was = *known
+		} else if err := s.read(tx, lease, &u.was); err != nil {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("read the case: %w", err)
-		}
-		u := &Update{Case: &c, s: s, tx: tx, who: lease.who, was: c}
+		c := u.was
+		u.Case = &c
 		if err := change(u); err != nil {
 			return err
 		}
 		return u.save()
 	})
+	if err == nil {
+		lease.held.tell(u)
+	}
+	return err
 }
+
+// read reads a case for the rest of the transaction.
+func (s *Store) read(tx *tx, lease Lease, c *Case) (err error) {
+	*c, err = scanCase(tx.QueryRow(`select `+caseColumns+` from cases where id = $1 and fence = $2 and ended_at = 0`+s.locked(), lease.CaseID, lease.Fence))
+	if errors.Is(err, sql.ErrNoRows) || err == nil && s.now().After(c.leaseTo) {
+		return ErrLost
+	}
+	if err != nil {
+		return fmt.Errorf("read the case: %w", err)
+	}
+	return nil
+}
+
+// mine are the conditions under which a case's holder writes to it: $1 is the
+// case, $2 the lease's fence, $3 the time.
+const mine = ` where id = $1 and fence = $2 and ended_at = 0 and lease_until >= $3`
 
 // Renew makes the lease last longer.
 func (s *Store) Renew(ctx context.Context, lease *Lease, d time.Duration) error {
-	return s.Update(ctx, *lease, func(u *Update) error {
-		until := s.now().Add(d)
-		if u.WakeAt.Equal(u.leaseTo) {
-			u.WakeAt = until
-		}
-		u.leaseTo, lease.Until = until, until
-		return nil
+	until := s.now().Add(d)
+	err := s.write(ctx, func(tx *tx) error {
+		now := s.now()
+		until = now.Add(d)
+		return tx.Must(`update cases set version = version + 1, updated_at = $3, lease_until = $4,
+			wake_at = case when wake_at = lease_until then $4 else wake_at end`+mine, lease.CaseID, lease.Fence, micros(now), micros(until))
 	})
+	if err != nil {
+		return fmt.Errorf("renew the lease: %w", err)
+	}
+	lease.Until = until
+	return nil
 }
 
 // Now is the store's time.
@@ -136,12 +203,7 @@ func (u *Update) Fire(events ...lifecycle.Event) error {
 
 // Release gives the lease back and says when to look again; the zero time is
 // never. Whoever asked for a look while the lease was held gets one at once.
-func (u *Update) Release(wake time.Time) {
-	if u.WakeAt.Before(u.leaseTo) && u.Open() {
-		wake = u.s.now()
-	}
-	u.WakeAt, u.leaseTo, u.released = wake, time.Time{}, true
-}
+func (u *Update) Release(wake time.Time) { u.WakeAt, u.leaseTo, u.released = wake, time.Time{}, true }
 
 // Released reports whether the update gives the lease back.
 func (u *Update) Released() bool { return u.released }
@@ -154,27 +216,72 @@ func (u *Update) End(by string) {
 // save writes what has changed of the case, and the timeline. A column that
 // stays as it is costs nothing, nor do its indexes.
 func (u *Update) save() error {
-	c, was := u.Case, &u.was
-	c.UpdatedAt = u.s.now()
-	text, args := `update cases set version = version + 1, updated_at = $3`, []any{c.ID, c.Fence, micros(c.UpdatedAt)}
-	for _, column := range []struct {
-		name     string
-		now, was any
-	}{
-		{"status", string(c.Status), string(was.Status)}, {"state", c.State, was.State}, {"since", micros(c.Since), micros(was.Since)}, {"looks", c.Looks, was.Looks},
-		{"rule", c.Rule, was.Rule}, {"attempts", c.Attempts, was.Attempts}, {"reason", c.Reason, was.Reason}, {"why", c.Why, was.Why}, {"next", c.Next, was.Next},
-		{"ended_at", micros(c.EndedAt), micros(was.EndedAt)}, {"ended_by", c.EndedBy, was.EndedBy}, {"wake_at", micros(c.WakeAt), micros(was.WakeAt)},
-		{"due_at", micros(c.DueAt), micros(was.DueAt)}, {"incident", c.Incident, was.Incident}, {"lease_until", micros(c.leaseTo), micros(was.leaseTo)},
-	} {
-		if column.now != column.was {
-			args = append(args, column.now)
-			text += fmt.Sprintf(", %s = $%d", column.name, len(args))
-		}
+	if err := u.writeNotes(); err != nil {
+		return err
 	}
-	if err := u.tx.Later(text+` where id = $1 and fence = $2`, args...); err != nil {
+	c := u.Case
+	c.UpdatedAt = u.s.now()
+	c.Version++
+	w := writing{args: []any{c.ID, c.Fence, micros(c.UpdatedAt)}}
+	w.text.WriteString(`update cases set version = version + 1, updated_at = $3`)
+	w.changes(c, &u.was)
+	var err error
+	switch {
+	case !c.Open():
+		w.text.WriteString(`, lease_until = 0, wake_at = 0` + mine)
+		err = u.tx.Must(w.text.String(), w.args...)
+	case u.released:
+		// Its time to wake lies before the lease's end where somebody has asked.
+		w.column(`wake_at = case when wake_at < lease_until then $3 else `, micros(c.WakeAt))
+		w.text.WriteString(` end, lease_until = 0` + mine + ` returning wake_at`)
+		var wake int64
+		if err = u.tx.QueryRow(w.text.String(), w.args...).Scan(&wake); errors.Is(err, sql.ErrNoRows) {
+			err = ErrLost
+		}
+		c.WakeAt = fromMicros(wake)
+	default:
+		w.text.WriteString(mine)
+		err = u.tx.Must(w.text.String(), w.args...)
+	}
+	if err != nil {
 		return fmt.Errorf("write the case: %w", err)
 	}
-	return u.writeNotes()
+	return nil
+}
+
+// writing is an update that is being put together.
+type writing struct {
+	text strings.Builder
+	args []any
+}
+
+// column writes one more column, and its value at the end of what is said.
+func (w *writing) column(says string, value any) {
+	w.args = append(w.args, value)
+	w.text.WriteString(`, ` + says + `$` + strconv.Itoa(len(w.args)))
+}
+
+func (w *writing) changes(c, was *Case) {
+	for _, column := range []struct {
+		says     string
+		now, was any
+	}{
+		{`status = `, string(c.Status), string(was.Status)}, {`state = `, c.State, was.State}, {`since = `, micros(c.Since), micros(was.Since)},
+		{`rule = `, c.Rule, was.Rule}, {`attempts = `, c.Attempts, was.Attempts}, {`reason = `, c.Reason, was.Reason}, {`why = `, c.Why, was.Why},
+		{`next = `, c.Next, was.Next}, {`ended_at = `, micros(c.EndedAt), micros(was.EndedAt)}, {`ended_by = `, c.EndedBy, was.EndedBy},
+		{`due_at = `, micros(c.DueAt), micros(was.DueAt)}, {`incident = `, c.Incident, was.Incident},
+	} {
+		if column.now != column.was {
+			w.column(column.says, column.now)
+		}
+	}
+	switch {
+	case c.Looks == was.Looks:
+	case c.State == was.State: // scans count, too
+		w.column(`looks = looks + `, c.Looks-was.Looks)
+	default:
+		w.column(`looks = `, c.Looks)
+	}
 }
 
 // writeNotes writes the lines of the timeline, all at once.
@@ -203,8 +310,11 @@ type Entry struct {
 }
 
 // Note adds a line to the timeline.
-func (u *Update) Note(kind, actor, text string) {
-	u.notes = append(u.notes, u.s.entry(Entry{Customer: u.Customer, CaseID: u.ID, Kind: kind, Actor: actor, Text: text})...)
+func (u *Update) Note(kind, actor, text string) { u.NoteAt(u.s.now(), kind, actor, text) }
+
+// NoteAt adds a line about what happened before.
+func (u *Update) NoteAt(at time.Time, kind, actor, text string) {
+	u.notes = append(u.notes, u.s.entry(Entry{At: at, Customer: u.Customer, CaseID: u.ID, Kind: kind, Actor: actor, Text: text})...)
 }
 
 const (
@@ -213,6 +323,7 @@ const (
 )
 
 func (s *Store) note(tx *tx, e Entry) error {
+	e.At = s.now()
 	if err := tx.Later(`insert into timeline (`+noteColumns+`) values (`+placeholders(noteWidth)+`)`, s.entry(e)...); err != nil {
 		return fmt.Errorf("write the timeline: %w", err)
 	}
@@ -221,7 +332,7 @@ func (s *Store) note(tx *tx, e Entry) error {
 
 // entry are the columns of a new line.
 func (s *Store) entry(e Entry) []any {
-	return []any{s.ids.New("note"), micros(s.now()), e.Customer, e.CaseID, e.Kind, e.Actor, e.Text}
+	return []any{s.ids.New("note"), micros(e.At), e.Customer, e.CaseID, e.Kind, e.Actor, e.Text}
 }
 
 // Timeline lists what happened to a customer, newest first.

@@ -10,8 +10,12 @@ import (
 
 // Verification is what a look through the whole audit has found.
 type Verification struct {
-	Links       int64 // entries in the chain
-	Waiting     int64 // entries that the chain doesn't hold yet
+	Links       int64     // entries in the chain
+	First       int64     // the number of the first that is there; 0 where there is none
+	Since       time.Time // when that was written
+	Gone        int64     // how many were cut off before it
+	Cut         Cut       // the last that was signed and that the chain bears out; zero where there is none
+	Waiting     int64     // entries that the chain doesn't hold yet
 	Checkpoints int
 	Newest      Checkpoint // zero where there is none
 	Key         string     // the public key of the checkpoints
@@ -41,11 +45,12 @@ func (v *Verification) Intact() bool { return len(v.Problems) == 0 }
 
 // VerifyAudit looks through the whole audit as it is at one moment: whether
 // every link follows from the one before and from its entry, whether every
-// entry has its link, and whether the chain holds what every checkpoint has
-// signed. It changes nothing. What it finds is in the Verification; an error is
+// entry has its link, whether the chain holds what every checkpoint has signed,
+// and whether amend has signed that its beginning was to be cut off, where that is
+// gone. It changes nothing. What it finds is in the Verification; an error is
 // that it couldn't look.
 func (s *Store) VerifyAudit(ctx context.Context) (v Verification, err error) {
-	// Before the chain, which only grows: a checkpoint that is written meanwhile
+	// Before the chain, whose end only grows: a checkpoint that is written meanwhile
 	// would be of more than is seen here.
 	signed, err := s.signed(&v)
 	if err != nil {
@@ -56,16 +61,17 @@ func (s *Store) VerifyAudit(ctx context.Context) (v Verification, err error) {
 		return v, fmt.Errorf("read the audit: %w", err)
 	}
 	defer func() { err = errors.Join(err, snapshot.Rollback()) }()
-	w := &walk{Verification: &v, tx: snapshot, signed: map[int64][]Checkpoint{}, last: chainLink{hash: genesis(s.installation)}}
+	w := &walk{Verification: &v, s: s, tx: snapshot, signed: map[int64][]Checkpoint{}, cuts: map[int64][]Cut{}}
 	for _, c := range signed {
 		w.signed[c.Links] = append(w.signed[c.Links], c)
 	}
-	for _, look := range []func(context.Context) error{w.chain, w.unlinked, w.waiting} {
+	for _, look := range []func(context.Context) error{w.begin, w.chain, w.unlinked, w.waiting} {
 		if err := look(ctx); err != nil {
 			return v, fmt.Errorf("read the audit: %w", err)
 		}
 	}
-	w.cut(signed)
+	w.missingBeginning()
+	w.missingEnd(signed)
 	return v, nil
 }
 
@@ -87,35 +93,46 @@ func (s *Store) signed(v *Verification) ([]Checkpoint, error) {
 		return nil, nil
 	}
 	v.Key = key
-	parts := apart(text)
 	var all []Checkpoint
+	s.sift(v, "checkpoints", text, func(part []byte) (Checkpoint, error) {
+		c, err := parseCheckpoint(part, trusted)
+		if err == nil && c.Installation == s.installation {
+			all, v.Newest = append(all, c), c
+		}
+		return c, err
+	})
+	v.Checkpoints = len(all)
+	return all, nil
+}
+
+// sift goes through what was signed. What can't be trusted, or is of another
+// store, is a problem.
+func (s *Store) sift(v *Verification, what string, text []byte, take func(part []byte) (Checkpoint, error)) {
+	parts := apart(text)
 	var distrusted, others []string
 	for i, part := range parts {
-		c, err := parseCheckpoint(part, trusted)
-		switch {
+		switch c, err := take(part); {
 		case err != nil:
 			distrusted = append(distrusted, fmt.Sprintf("number %d: %s", i+1, err))
 		case c.Installation != s.installation:
 			others = append(others, fmt.Sprintf("number %d: %s", i+1, c.Installation))
-		default:
-			all, v.Newest = append(all, c), c
 		}
 	}
-	v.Checkpoints = len(all)
 	if len(distrusted) > 0 {
-		v.complain(Problem{Text: fmt.Sprintf("%d of %d checkpoints in %s can't be trusted, the first of them %s.", len(distrusted), len(parts), n.folder, distrusted[0])})
+		v.complain(Problem{Text: fmt.Sprintf("%d of %d %s in %s can't be trusted, the first of them %s.", len(distrusted), len(parts), what, v.Folder, distrusted[0])})
 	}
 	if len(others) > 0 {
-		v.complain(Problem{Text: fmt.Sprintf("%d of %d checkpoints in %s are of another store than %s, the first of them %s.", len(others), len(parts), n.folder, s.installation, others[0])})
+		v.complain(Problem{Text: fmt.Sprintf("%d of %d %s in %s are of another store than %s, the first of them %s.", len(others), len(parts), what, v.Folder, s.installation, others[0])})
 	}
-	return all, nil
 }
 
 // walk goes through the chain.
 type walk struct {
 	*Verification
+	s      *Store
 	tx     *sql.Tx
 	signed map[int64][]Checkpoint // by the links that they cover
+	cuts   map[int64][]Cut        // by the last link that each let go
 	last   chainLink
 	gap    bool // before the next link: what it follows isn't known
 	anew   bool // a link isn't the one that was signed, and so are all behind it
@@ -133,7 +150,7 @@ type linked struct {
 
 func (w *walk) chain(ctx context.Context) error {
 	for {
-		batch, err := w.batch(ctx)
+		batch, err := linksBehind(ctx, w.tx, w.last.seq, walkBatch)
 		if err != nil {
 			return err
 		}
@@ -146,11 +163,12 @@ func (w *walk) chain(ctx context.Context) error {
 	}
 }
 
-func (w *walk) batch(ctx context.Context) (batch []linked, err error) {
-	rows, err := w.tx.QueryContext(ctx, `select c.seq, c.hash, c.entry, a.id is not null, coalesce(a.at, 0), coalesce(a.actor, ''), coalesce(a.act, ''), coalesce(a.what, ''),
+// linksBehind are the next links behind one, in order.
+func linksBehind(ctx context.Context, ask asker, seq int64, limit int) (batch []linked, err error) {
+	rows, err := ask.QueryContext(ctx, `select c.seq, c.hash, c.entry, a.id is not null, coalesce(a.at, 0), coalesce(a.actor, ''), coalesce(a.act, ''), coalesce(a.what, ''),
 			coalesce(a.result, ''), coalesce(a.subject, ''), coalesce(a.case_id, ''), coalesce(a.repair, ''), coalesce(a.step, 0), coalesce(a.key, ''),
 			coalesce(a.rule, ''), coalesce(a.rule_version, ''), coalesce(a.plan, ''), coalesce(a.bytes, ''), coalesce(a.reason, '')
-		from audit_chain c left join audit a on a.id = c.entry where c.seq > $1 order by c.seq limit $2`, w.last.seq, walkBatch)
+		from audit_chain c left join audit a on a.id = c.entry where c.seq > $1 order by c.seq limit $2`, seq, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +192,12 @@ func (w *walk) batch(ctx context.Context) (batch []linked, err error) {
 // step judges one link. What follows is judged by the hash that stands there,
 // so that one change is one problem.
 func (w *walk) step(l *linked) {
-	w.Links++
+	if w.Links++; w.Links == 1 {
+		w.First = l.seq
+		if l.entry != nil {
+			w.Since = l.entry.At
+		}
+	}
 	if l.seq != w.last.seq+1 {
 		w.complain(Problem{Link: w.last.seq + 1, Text: missing(w.last.seq+1, l.seq-1)})
 		w.gap = true
@@ -187,10 +210,20 @@ func (w *walk) step(l *linked) {
 		w.complain(Problem{Link: l.seq, Entry: l.id, At: l.entry.At, Text: fmt.Sprintf("Link %d doesn't follow from its entry, %s: one of them was changed.", l.seq, l.id)})
 	}
 	w.last, w.gap = l.chainLink, false
+	w.compare(l.chainLink, l.id)
+}
+
+// compare holds a link against what was signed of it.
+func (w *walk) compare(l chainLink, entry string) {
 	for _, c := range w.signed[l.seq] {
 		if c.Head != l.hash && !w.anew {
 			w.anew = true
-			w.complain(Problem{Link: l.seq, Entry: l.id, Text: fmt.Sprintf("Link %d isn't the one that was signed at %s: the chain was written anew.", l.seq, c.At.Format(time.RFC3339))})
+			w.complain(Problem{Link: l.seq, Entry: entry, Text: fmt.Sprintf("Link %d isn't the one that was signed at %s: the chain was written anew.", l.seq, c.At.Format(time.RFC3339))})
+		}
+	}
+	for _, c := range w.cuts[l.seq] {
+		if c.Head == l.hash {
+			w.Cut = c
 		}
 	}
 }
@@ -240,9 +273,9 @@ func (w *walk) each(ctx context.Context, text string, found func(id string, at t
 	return rows.Err()
 }
 
-// cut holds the chain's end against the checkpoints. A chain without any shows
-// nothing of its end, and could have been written anew.
-func (w *walk) cut(signed []Checkpoint) {
+// missingEnd holds the chain's end against the checkpoints. A chain without any
+// shows nothing of its end, and could have been written anew.
+func (w *walk) missingEnd(signed []Checkpoint) {
 	var most Checkpoint
 	for _, c := range signed {
 		if c.Links > most.Links {

@@ -31,13 +31,15 @@ func (w *world) intruder() *intruder {
 	db.SetMaxOpenConns(1)
 	i := &intruder{db, w.t}
 	if strings.HasPrefix(w.address, "sqlite:") {
-		for _, trigger := range []string{"audit_update", "audit_delete", "audit_replace", "audit_chain_update", "audit_chain_delete", "audit_chain_replace"} {
+		for _, trigger := range []string{"audit_update", "audit_delete", "audit_replace", "audit_chain_update", "audit_chain_delete", "audit_chain_replace",
+			"audit_cuts_insert", "audit_cuts_cut", "audit_cuts_update", "audit_cuts_delete"} {
 			i.exec(`drop trigger ` + trigger)
 		}
 		return i
 	}
 	i.exec(`alter table audit disable trigger all`)
 	i.exec(`alter table audit_chain disable trigger all`)
+	i.exec(`alter table audit_cuts disable trigger all`)
 	return i
 }
 
@@ -73,6 +75,7 @@ func (i *intruder) rechain(from int) {
 func (i *intruder) hashes() map[int]string {
 	i.t.Helper()
 	sum := sha256.Sum256([]byte("amend audit of " + i.text(`select id from installation`)))
+	last := i.text(`select coalesce(max(hash), $1) from audit_cuts`, hex.EncodeToString(sum[:]))
 	rows, err := i.Query(`select c.seq, a.id, a.at, a.actor, a.act, a.what, a.result, a.subject, a.case_id, a.repair, a.step, a.key, a.rule, a.rule_version, a.plan, a.bytes, a.reason
 		from audit_chain c join audit a on a.id = c.entry order by c.seq`)
 	require.NoError(i.t, err)
@@ -85,12 +88,13 @@ func (i *intruder) hashes() map[int]string {
 			at = append(at, &columns[c])
 		}
 		require.NoError(i.t, rows.Scan(at...))
-		text := hex.EncodeToString(sum[:]) + "\n"
+		text := last + "\n"
 		for _, c := range columns {
 			text += fmt.Sprintf("%d:%s,", len(c), c)
 		}
 		sum = sha256.Sum256([]byte(text))
-		hashes[seq] = hex.EncodeToString(sum[:])
+		last = hex.EncodeToString(sum[:])
+		hashes[seq] = last
 	}
 	require.NoError(i.t, rows.Err())
 	return hashes

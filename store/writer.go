@@ -15,7 +15,8 @@ import (
 // those that wait together: a disk takes as long for one as for many.
 type writer struct {
 	db    *sql.DB
-	known *texts
+	conn  *sql.Conn // the one that it has: a transaction is what is said to it between begin and commit
+	known *texts    // on conn
 	jobs  chan *job
 	done  chan struct{}
 	log   *slog.Logger
@@ -43,8 +44,11 @@ func newWriter(path string, log *slog.Logger) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(1)
-	w := &writer{db: db, known: newTexts(db), jobs: make(chan *job, groupLimit), done: make(chan struct{}), log: log}
+	conn, err := db.Conn(context.Background())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the store: %w", err), db.Close())
+	}
+	w := &writer{db: db, conn: conn, known: newTexts(conn), jobs: make(chan *job, groupLimit), done: make(chan struct{}), log: log}
 	go w.run()
 	return w, nil
 }
@@ -78,7 +82,7 @@ func (w *writer) close() error {
 	}
 	w.mu.Unlock()
 	<-w.done
-	return w.db.Close()
+	return errors.Join(w.known.close(), w.conn.Close(), w.db.Close())
 }
 
 func (w *writer) run() {
@@ -86,7 +90,6 @@ func (w *writer) run() {
 	for first := range w.jobs {
 		group := w.gather(first)
 		w.commit(group)
-		w.known.prepare()
 		for _, j := range group {
 			close(j.reply)
 		}
@@ -123,31 +126,33 @@ func (w *writer) commit(group []*job) {
 // together is false where a job has failed that could not be rolled back alone;
 // nothing was written then.
 func (w *writer) together(group []*job, apart bool) bool {
-	begun, err := w.db.Begin()
-	if err != nil {
+	tx := &tx{inFile{w.known}}
+	if err := tx.Later("begin immediate"); err != nil {
+		w.rollback(tx)
 		fail(group, fmt.Errorf("begin to write: %w", err))
 		return true
 	}
-	tx := &tx{inFile{begun, w.known}}
 	if apart {
 		w.each(tx, group)
 	} else if !w.all(tx, group) {
-		if err := begun.Rollback(); err != nil {
-			w.db.Exec("rollback") //nolint:errcheck // mostly it is gone already, and then this fails
-		}
+		w.rollback(tx)
 		return len(group) == 1
 	}
 	crash.At(crash.StoreCommitting)
-	err = begun.Commit()
+	err := tx.Later("commit")
 	crash.At(crash.StoreCommitted)
 	w.say(err)
 	if err != nil {
 		fail(group, fmt.Errorf("commit: %w", err))
-		// What couldn't be committed must not stay open on the one connection;
-		// mostly it is gone already, and then this fails.
-		w.db.Exec("rollback") //nolint:errcheck // see above
+		w.rollback(tx)
 	}
 	return true
+}
+
+// rollback ends what couldn't be committed: it must not stay open on the one
+// connection. Mostly the failure has taken it along, and then this fails.
+func (w *writer) rollback(tx *tx) {
+	tx.Later("rollback") //nolint:errcheck // see above
 }
 
 // all carries out jobs up to the first that fails.

@@ -24,6 +24,7 @@ type httpSpec struct {
 	Timeout   time.Duration           `yaml:"timeout"`
 	AtOnce    int                     `yaml:"at_once"`
 	PerSecond float64                 `yaml:"per_second"`
+	PerHour   int                     `yaml:"per_hour"`
 	MaxBody   size                    `yaml:"max_body"`
 	Headers   map[string]amend.Secret `yaml:"headers"` // constants, but people put keys there too
 }

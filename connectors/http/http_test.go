@@ -155,8 +155,8 @@ func TestConformance(t *testing.T) {
 
 func TestAbilities(t *testing.T) {
 	t.Parallel()
-	full := openWith(t, "http: {url: 'https://ledger.bank.example/v1', at_once: 16, per_second: 400}\n"+reads, ledger(), connectors.Surroundings{})
-	require.Equal(t, connectors.Abilities{One: true, Many: 100, List: true, Since: true, Marker: true, AtOnce: 16, PerSecond: 400}, full.Can())
+	full := openWith(t, "http: {url: 'https://ledger.bank.example/v1', at_once: 16, per_second: 400, per_hour: 5000}\n"+reads, ledger(), connectors.Surroundings{})
+	require.Equal(t, connectors.Abilities{One: true, Many: 100, List: true, Since: true, Marker: true, AtOnce: 16, PerSecond: 400, PerHour: 5000}, full.Can())
 
 	single := openWith(t, "http: {url: 'https://ledger.bank.example'}\nread: {one: {get: '/a/{id}', absent: status == 404}}", ledger(), connectors.Surroundings{})
 	require.Equal(t, connectors.Abilities{One: true}, single.Can())

@@ -58,6 +58,7 @@ func open(d connectors.Declaration, s connectors.Surroundings) (connectors.Conne
 		List:       made.list != nil,
 		AtOnce:     spec.HTTP.AtOnce,
 		PerSecond:  spec.HTTP.PerSecond,
+		PerHour:    spec.HTTP.PerHour,
 		Operations: len(made.operations) > 0,
 	}
 	if made.many != nil {

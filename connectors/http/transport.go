@@ -51,6 +51,7 @@ func (c *compiler) client(spec *httpSpec, s connectors.Surroundings) *client {
 	if spec.AtOnce < 0 || spec.PerSecond < 0 {
 		c.found.Add("http", "at_once and per_second are limits; they can't be negative")
 	}
+	connectors.CheckPerHour(&c.found, "http.per_hour", spec.PerHour)
 	atOnce := spec.AtOnce
 	if atOnce <= 0 {
 		atOnce = defaultAtOnce

@@ -36,6 +36,7 @@ type declaration struct {
 		Timeout   time.Duration `yaml:"timeout"`
 		AtOnce    int           `yaml:"at_once"`
 		PerSecond float64       `yaml:"per_second"`
+		PerHour   int           `yaml:"per_hour"`
 	} `yaml:"sql"`
 	HTTP any `yaml:"http"`
 }
@@ -74,7 +75,7 @@ func open(d connectors.Declaration, s connectors.Surroundings) (connectors.Conne
 	c.list, faults = parse(spec.SQL.List, []string{"cursor", "limit"}, []string{"since"})
 	found.Take("sql.list", faults)
 	c.check(&found, &spec)
-	c.can = connectors.Abilities{One: c.one != nil || c.many != nil, List: c.list != nil, AtOnce: spec.SQL.AtOnce, PerSecond: spec.SQL.PerSecond}
+	c.can = connectors.Abilities{One: c.one != nil || c.many != nil, List: c.list != nil, AtOnce: spec.SQL.AtOnce, PerSecond: spec.SQL.PerSecond, PerHour: spec.SQL.PerHour}
 	if c.many != nil {
 		c.can.Many = manyAtOnce
 	}
@@ -98,6 +99,7 @@ func (c *connector) check(found *amend.Findings, spec *declaration) {
 	if spec.SQL.AtOnce < 0 || spec.SQL.PerSecond < 0 {
 		found.Add("sql", "at_once and per_second are limits; they can't be negative")
 	}
+	connectors.CheckPerHour(found, "sql.per_hour", spec.SQL.PerHour)
 	if spec.HTTP != nil {
 		found.Add("http", "http beside sql is not supported yet; declare operations in a service of their own")
 	} else if len(c.service.Operations) > 0 {

@@ -69,7 +69,7 @@ type death struct {
 func crashAt(t *testing.T, o options, program string, d death) {
 	o.customers = 200
 	switch d.point {
-	case crash.Resending:
+	case crash.Resending, crash.OutcomeCommitted: // an outcome that is no yes is written before anything is read
 		o.faults = bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations}
 	default:
 	}
