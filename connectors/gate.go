@@ -184,12 +184,16 @@ func (g *gate) anybody() bool {
 
 // next is whose turn it is: the first of the highest priority or, every eighth
 // time that others wait beside it, who has waited longest. Nobody's where the
-// hour has no calls for those who wait.
+// hour has no calls for those who wait, and in the moment in which some are being
+// reserved for the highest priority.
 func (g *gate) next() (first *list.Element, queue *list.List) {
 	var since time.Time
 	for p := range g.queues {
 		at := front(&g.queues[p], g.ready)
 		if at == nil {
+			if front(&g.queues[p], g.asking) != nil {
+				first = nil
+			}
 			continue
 		}
 		if w := waiting(at); first == nil || g.turns < patientTurns || w.since.Before(since) {

@@ -167,6 +167,9 @@ func (g *gate) ready(w *waiter) bool {
 // paid reports whether a call needs no more than was reserved.
 func (g *gate) paid(w *waiter) bool { return g.hourly == nil || g.hourly.has(w.payer) }
 
+// asking reports whether calls are being reserved for whoever waits.
+func (g *gate) asking(w *waiter) bool { return g.hourly != nil && g.hourly.blocks[w.payer].asking }
+
 func (g *gate) reserve(payer Priority, wanted int) {
 	h := g.hourly
 	ctx, cancel := context.WithTimeout(context.Background(), reserveLimit)

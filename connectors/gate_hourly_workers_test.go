@@ -23,7 +23,8 @@ import (
 type metered struct {
 	*testing.T
 	perHour int
-	address string
+	address string // of the store; empty for book
+	book    *book
 	now     func() time.Time
 
 	mu    sync.Mutex
@@ -62,17 +63,21 @@ type laborer struct {
 // pauses between.
 func (m *metered) start(looking, repairing time.Duration) *laborer {
 	m.Helper()
-	s, err := store.Open(m.Context(), m.address, store.Options{Now: m.now})
-	require.NoError(m, err)
-	w := &laborer{store: s}
+	w, reserve, now := &laborer{}, m.book.reserve, m.now
+	if m.address != "" {
+		s, err := store.Open(m.Context(), m.address, store.Options{Now: m.now})
+		require.NoError(m, err)
+		w.store, now = s, s.Now
+		reserve = func(ctx context.Context, r connectors.Reservation) (connectors.Reserved, error) {
+			c, err := s.ReserveCalls(ctx, r.Service, r.Calls, r.Limit)
+			return connectors.Reserved{Calls: c.Given, Until: c.Until}, err
+		}
+	}
 	f := &fake{can: connectors.Abilities{PerHour: m.perHour, AtOnce: 8}, one: func(ctx context.Context, _ string) (amend.Record, error) {
 		m.count(ctx)
 		return present(), nil
 	}}
-	g := connectors.Guard(f, connectors.GuardOptions{Name: "ledger", Now: s.Now, Reserve: func(ctx context.Context, r connectors.Reservation) (connectors.Reserved, error) {
-		c, err := s.ReserveCalls(ctx, r.Service, r.Calls, r.Limit)
-		return connectors.Reserved{Calls: c.Given, Until: c.Until}, err
-	}})
+	g := connectors.Guard(f, connectors.GuardOptions{Name: "ledger", Now: now, Reserve: reserve})
 	ctx, cancel := context.WithCancel(m.Context())
 	var group sync.WaitGroup
 	for p, pause := range map[connectors.Priority]time.Duration{connectors.Scanning: 0, connectors.Looking: looking, connectors.Repairing: repairing} {
@@ -100,7 +105,12 @@ func rest(ctx context.Context, d time.Duration) {
 }
 
 // stop ends a worker in order.
-func (w *laborer) stop() { w.end(); w.store.Close() }
+func (w *laborer) stop() {
+	w.end()
+	if w.store != nil {
+		w.store.Close()
+	}
+}
 
 // Three workers together never make more calls in an hour than the service
 // allows, counted by the service: also where one is gone with what it had
@@ -171,7 +181,7 @@ func TestHoursFollowEachOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const perHour = 2000
-		m := &metered{T: t, perHour: perHour, address: "sqlite:" + filepath.Join(t.TempDir(), "amend.db"), calls: map[time.Time]int{}, now: time.Now}
+		m := &metered{T: t, perHour: perHour, book: &book{taken: map[time.Time]int{}}, calls: map[time.Time]int{}, now: time.Now}
 		workers := []*laborer{m.start(5*time.Minute, 10*time.Minute), m.start(5*time.Minute, 10*time.Minute)}
 		time.Sleep(3*time.Hour + 30*time.Minute)
 		for _, w := range workers {

@@ -62,12 +62,16 @@ func hourEnd(now time.Time) time.Time { return now.Truncate(time.Hour).Add(time.
 // sameNow is the store's time, from the same clock for all workers: what each
 // knows of the database's clock can be a minute old, and it can have jumped.
 func (s *Store) sameNow(tx *tx) (time.Time, error) {
-	if d, is := s.engine.(*database); !is || d.clock == nil {
+	d, is := s.engine.(*database)
+	if !is {
 		return s.now(), nil
 	}
-	var now int64
+	var now int64 // the question waits for its turn, too: until nobody else is at the calls
 	if err := tx.QueryRow(`select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)`).Scan(&now); err != nil {
 		return time.Time{}, fmt.Errorf("read the clock: %w", err)
+	}
+	if d.clock == nil {
+		return s.now(), nil
 	}
 	return fromMicros(now), nil
 }
