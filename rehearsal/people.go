@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 type board struct {
 	mu       sync.Mutex
 	messages []*message
+	blind    map[string]bool // incidents that nobody was allowed to look for
 	fault    Mute
 }
 
@@ -91,13 +93,30 @@ func (b *board) about(incident string) (last escalation.Status, standing int) {
 	defer b.mu.Unlock()
 	for _, m := range b.messages {
 		if m.incident == incident {
-			last = m.status
+			if standing == 0 || !b.blind[incident] { // of two with one key the first is edited
+				last = m.status
+			}
 			if !m.deleted {
 				standing++
 			}
 		}
 	}
+	if b.blind[incident] {
+		standing = min(standing, 1)
+	}
 	return last, standing
+}
+
+// refuses notes that nobody was allowed to look for a key: then amend may post it
+// a second time, and only the service's own keys could tell (T36).
+func (b *board) refuses(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.blind == nil {
+		b.blind = map[string]bool{}
+	}
+	incident, _, _ := strings.Cut(key, "/")
+	b.blind[incident] = true
 }
 
 // find is the message with a key; nil where there is none. The board is locked.
@@ -155,6 +174,9 @@ func (m messenger) Find(ctx context.Context, channel, key string, _ time.Time) (
 		}
 		return nil
 	})
+	if _, is := errors.AsType[escalation.Refused](err); is {
+		m.w.board.refuses(key)
+	}
 	return escalation.Receipt{Channel: channel, Message: key}, err
 }
 
