@@ -15,14 +15,11 @@ import (
 // data: don't rename.
 const spentReason = "budget"
 
-// nextHour is when services that allow so many calls in an hour allow new ones.
-func nextHour(now time.Time) time.Time { return now.Truncate(time.Hour).Add(time.Hour) }
-
 // waitUnseen has the case wait until services can be read that couldn't be: for
 // the next hour where one has no calls left in this, else for a moment.
 func (h *heal) waitUnseen(u *store.Update, services []int, why string) error {
 	if h.spent(services) {
-		return h.waitIn(u, nextHour(h.Now()), spentReason, why)
+		return h.waitIn(u, store.HourEnd(h.Now()), spentReason, why)
 	}
 	return h.waitIn(u, h.Now().Add(unseenWait), "unseen", why)
 }
@@ -31,7 +28,7 @@ func (h *heal) waitUnseen(u *store.Update, services []int, why string) error {
 // service has new calls would cost all others some.
 func (h *heal) waitFor(u *store.Update, rule *rules.Rule, d rules.Decision) error {
 	if d.Reason == rules.Partial && rule != nil && h.spent(h.restsOn(rule)) {
-		return h.waitIn(u, nextHour(h.Now()), spentReason, d.Say+".")
+		return h.waitIn(u, store.HourEnd(h.Now()), spentReason, d.Say+".")
 	}
 	return h.waitIn(u, d.Until, string(d.Reason), d.Say+".")
 }

@@ -38,7 +38,7 @@ func (s *Store) ReserveCalls(ctx context.Context, service string, wanted, limit 
 		if err != nil {
 			return err
 		}
-		end := hourEnd(now)
+		end := HourEnd(now)
 		c = Calls{Given: max(0, min(wanted, limit-taken)), Until: end.Add(-callMargin)}
 		if !now.Before(c.Until) {
 			c.Given, ends = 0, end
@@ -57,7 +57,8 @@ func (s *Store) ReserveCalls(ctx context.Context, service string, wanted, limit 
 	return c, nil
 }
 
-func hourEnd(now time.Time) time.Time { return now.Truncate(time.Hour).Add(time.Hour) }
+// HourEnd is when services that allow so many calls in an hour allow new ones.
+func HourEnd(now time.Time) time.Time { return now.Truncate(time.Hour).Add(time.Hour) }
 
 // sameNow is the store's time, from the same clock for all workers: what each
 // knows of the database's clock can be a minute old, and it can have jumped.
@@ -107,7 +108,7 @@ func countCalls(tx *tx, service string, now time.Time) (taken int, ends time.Tim
 // no clock that is put back makes it count again.
 func takeCalls(tx *tx, service string, now time.Time, calls int) error {
 	err := tx.Later(`insert into service_calls (service, until, taken) values ($1, $2, $3)
-		on conflict (service, until) do update set taken = service_calls.taken + excluded.taken`, service, micros(hourEnd(now)), calls)
+		on conflict (service, until) do update set taken = service_calls.taken + excluded.taken`, service, micros(HourEnd(now)), calls)
 	if err == nil {
 		err = tx.Later(`delete from service_calls where service = $1 and until <= $2`, service, micros(now.Add(-time.Hour)))
 	}

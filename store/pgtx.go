@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -20,12 +21,13 @@ type inDatabase struct {
 	conn  *pgx.Conn
 	begun bool
 	batch pgx.Batch // what hasn't been sent
-	id    string    // of the transaction
+	place place     // what it counts as
+	wrote bool      // it may have changed something
 	asked bool      // a commit was sent
 }
 
-// begin puts the start of the transaction before what is sent first, and asks
-// for its identity: a commit that isn't answered is looked up by it.
+// begin puts the start of the transaction before what is sent first, and has the
+// transaction count itself: a commit that isn't answered is looked up by that.
 func (t *inDatabase) begin() {
 	if t.begun {
 		return
@@ -34,7 +36,7 @@ func (t *inDatabase) begin() {
 	waiting := t.batch.QueuedQueries
 	t.batch = pgx.Batch{}
 	t.batch.Queue(`begin`)
-	t.batch.Queue(`select pg_current_xact_id()::text`).QueryRow(func(r pgx.Row) error { return r.Scan(&t.id) })
+	t.batch.Queue(countCommit, t.place.slot, t.place.number).QueryRow(t.counted)
 	t.batch.QueuedQueries = append(t.batch.QueuedQueries, waiting...)
 }
 
@@ -56,6 +58,12 @@ func (t *inDatabase) flush() error {
 // divisionByZero is the error of Must, and of nothing else.
 const divisionByZero = "22012"
 
+// queue has a statement travel with the next that are sent.
+func (t *inDatabase) queue(text string, args ...any) *pgx.QueuedQuery {
+	t.wrote = t.wrote || !strings.HasPrefix(text, "select ")
+	return t.batch.Queue(text, args...)
+}
+
 // Must is part of carrier. The statement itself fails where it changes nothing,
 // and with it the commit that travels behind it: to look first would take a
 // journey.
@@ -65,7 +73,7 @@ func (t *inDatabase) Must(text string, args ...any) error {
 
 // Later is part of carrier.
 func (t *inDatabase) Later(text string, args ...any) error {
-	t.batch.Queue(text, args...)
+	t.queue(text, args...)
 	if t.batch.Len() < batchLimit {
 		return nil
 	}
@@ -78,7 +86,7 @@ const batchLimit = 500
 // Exec is part of carrier.
 func (t *inDatabase) Exec(text string, args ...any) (sql.Result, error) {
 	var rows int64
-	t.batch.Queue(text, args...).Exec(func(tag pgconn.CommandTag) error { rows = tag.RowsAffected(); return nil })
+	t.queue(text, args...).Exec(func(tag pgconn.CommandTag) error { rows = tag.RowsAffected(); return nil })
 	if err := t.flush(); err != nil {
 		return nil, err
 	}
@@ -110,18 +118,20 @@ func (a *asked) Scan(to ...any) error {
 // Ask is part of carrier.
 func (t *inDatabase) Ask(all ...*inquiry) error {
 	for _, q := range all {
-		t.batch.Queue(q.text, q.args...).QueryRow(func(r pgx.Row) error { return q.take(r) })
+		t.queue(q.text, q.args...).QueryRow(func(r pgx.Row) error { return q.take(r) })
 	}
 	return t.flush()
 }
 
-// commit sends the rest. The identity is known before: a commit whose answer is
-// lost could not be looked up without.
+// commit sends the rest. That the transaction has counted itself is known before:
+// it could arrive after its commit was looked up otherwise, where the answer is
+// lost.
 func (t *inDatabase) commit() error {
+	if !t.wrote {
+		t.rollback() // its count alone is nothing to wait for a disk for
+		return nil
+	}
 	if !t.begun {
-		if t.batch.Len() == 0 {
-			return nil
-		}
 		waiting := t.batch
 		t.batch = pgx.Batch{}
 		if err := t.flush(); err != nil {
@@ -133,7 +143,9 @@ func (t *inDatabase) commit() error {
 	t.batch.Queue(`commit`)
 	t.asked = true
 	err := t.flush()
-	if err != nil && !isCut(err) {
+	if err == nil {
+		t.place.next(t.conn)
+	} else if !isCut(err) {
 		t.rollback()
 	}
 	return err

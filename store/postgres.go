@@ -103,6 +103,8 @@ func pool(ctx context.Context, address string) (*pgxpool.Pool, error) {
 	}
 	maps.Copy(cfg.ConnConfig.RuntimeParams, sessionSettings)
 	cfg.MaxConns = writersLimit
+	cfg.MaxConnLifetime = connectionLife
+	cfg.AfterConnect = takePlace
 	p, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
@@ -245,7 +247,7 @@ func (d *database) try(ctx context.Context, do func(*tx) error) error {
 		return fmt.Errorf("begin to write: %w", err)
 	}
 	defer conn.Release() // one that is still in a transaction is closed by that
-	t := &inDatabase{ctx: ctx, conn: conn.Conn()}
+	t := &inDatabase{ctx: ctx, conn: conn.Conn(), place: placeOf(conn.Conn())}
 	if err := guarded(&tx{t}, do); err != nil {
 		t.rollback()
 		return err
@@ -255,31 +257,7 @@ func (d *database) try(ctx context.Context, do func(*tx) error) error {
 	if err == nil || !t.asked || !isCut(err) {
 		return err
 	}
-	return d.landed(ctx, t.id, err)
-}
-
-// landed finds out what became of a commit that was not answered (invariant
-// I25): the database itself knows.
-func (d *database) landed(ctx context.Context, id string, cause error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		var status sql.NullString
-		err := d.writers.QueryRow(ctx, `select pg_xact_status($1::text::xid8)`, id).Scan(&status)
-		switch {
-		case err == nil && status.String == "committed":
-			return nil
-		case err == nil && status.String == "aborted":
-			return fmt.Errorf("commit: %w", cause)
-		}
-		timer := time.NewTimer(20 * time.Millisecond)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("%w: %w", errUnknown, cause)
-		}
-	}
+	return d.landed(ctx, t.place, err)
 }
 
 // isCut reports whether a connection was lost, so that nobody knows what the

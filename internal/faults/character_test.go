@@ -82,8 +82,9 @@ func characters() map[string]character {
 		"ReplaysErrors":  {fault: bank.Fault{LostRate: 0.2, ErrorRate: 0.2, Character: bank.ReplaysErrors}, contract: repeats(strings.TrimSuffix(byKey, "}") + ", replays_errors: true}"), unable: []string{"attempts"}},
 		"ReplaysAnyBody": {fault: bank.Fault{LostRate: 0.3, Character: bank.ReplaysAnyBody}},
 		"Finishes":       {fault: bank.Fault{LostRate: 0.3, Latency: landing, Character: bank.Finishes}, contract: declares(`on: [{when: 'status == 409 && answer.code == "key_in_flight"', is: unsettled}]`)},
-		"Lies":           {fault: bank.Fault{LostRate: 0.2, LieRate: 0.2}, unable: []string{"not_shown"}},
-		"ShowsLate":      {fault: bank.Fault{LostRate: 0.3, ReadDelay: delay}, contract: slowly(delay + time.Second)},
+		// Nothing shows a lie whose answer is lost: it is sent again, and can be lost each time.
+		"Lies":      {fault: bank.Fault{LostRate: 0.2, LieRate: 0.2}, unable: []string{"not_shown", "attempts"}},
+		"ShowsLate": {fault: bank.Fault{LostRate: 0.3, ReadDelay: delay}, contract: slowly(delay + time.Second)},
 	}
 }
 

@@ -18,9 +18,8 @@ import (
 const (
 	// leaseFor is how long a worker that is gone keeps its cases from others.
 	leaseFor = 20 * time.Second
-	// holding is how many cases the workers hold when one is killed, so that the
-	// one is sure to be among the holders.
-	holding = 12
+	// holding is how many cases a worker holds when something is done to it.
+	holding = 4
 	// recoveryGoal bounds, in 95 of 100 cases, the time until a case of a dead
 	// worker is another's.
 	recoveryGoal = 30 * time.Second
@@ -54,7 +53,7 @@ func killOneOfThree(t *testing.T, victim int) []moved {
 	w := setup(t, options{store: testpg.New(t), faults: late(time.Second)})
 	workers := []*worker{w.startLeader(), w.start().ready(), w.start().ready()}
 	stop := w.drift(100)
-	w.awaitHeld()
+	w.awaitHolds(victim)
 	workers[victim].kill()
 	took := w.handedOver()
 	stop()
@@ -82,7 +81,8 @@ func standStill(t *testing.T) {
 	w.startOn(server.URLVia(proxy.Address()), w.config).ready()
 	third := w.start().ready()
 	stop := w.drift(100)
-	w.awaitHeld()
+	w.awaitHolds(0)
+	w.awaitHolds(1)
 	stopped.stop()
 	proxy.Blackhole()
 	stop()
@@ -103,10 +103,22 @@ func standStill(t *testing.T) {
 	t.Logf("two of three workers stood still; cases of theirs became the third's: %s; %d had ended before they went on", text, len(ended))
 }
 
-// awaitHeld waits until workers hold enough cases.
-func (w *world) awaitHeld() {
+// awaitHolds waits until a worker, counted in the order of their starts, holds
+// enough cases.
+func (w *world) awaitHolds(worker int) {
 	w.Helper()
-	w.await(workLimit, "cases are held", func() bool { return len(w.held()) >= holding })
+	w.await(workLimit, fmt.Sprintf("worker-%d holds cases", worker+1), func() bool {
+		ids := w.texts(`select distinct unnest(attempted_by) id from river_job order by id`) // they begin with the host and the time
+		return len(ids) == len(w.workers) && w.heldBy(ids[worker]) >= holding
+	})
+}
+
+// heldBy counts the cases that are held and for which this worker was woken last.
+func (w *world) heldBy(id string) int {
+	w.Helper()
+	return w.count(fmt.Sprintf(`select count(*) from cases c where ended_at = 0 and lease_until > %d and '%s' = (
+		select attempted_by[cardinality(attempted_by)] from river_job j where j.queue = 'heal' and j.args->>'key' = c.customer
+		order by attempted_at desc nulls last limit 1)`, time.Now().UnixMicro(), id))
 }
 
 // held lists the cases that somebody holds.

@@ -150,7 +150,8 @@ func (w *world) givenUp() []string {
 	var all []string
 	for _, c := range w.cases(`ended_at = 0`) {
 		if truth := w.bank.Truth(c.customer); !slices.Contains(forPeople, truth) && c.reason != flapping && !slices.Contains(w.unable, c.reason) {
-			all = append(all, fmt.Sprintf("%s is %s, and the case is %s: %s", c.customer, truth, c.status, c.reason))
+			all = append(all, fmt.Sprintf("%s is %s, and the case is %s: %s\n%s", c.customer, truth, c.status, c.reason,
+				strings.Join(w.trace(map[string]caseRow{c.id: c}), "\n")))
 		}
 	}
 	return all
