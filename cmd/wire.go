@@ -147,7 +147,7 @@ func (p *parts) teller(link func(string) string) (*escalation.Teller, error) {
 // new login link where somebody without one asks for a page.
 func (p *parts) dashboard(listen, environment string, announce func(string)) (*dashboard.Server, error) {
 	return dashboard.Listen(dashboard.Options{Listen: listen, Desk: p.desk, Machine: p.cfg.Machine, Now: p.store.Now, Log: p.log,
-		Environment: environment, Actor: actor(), Announce: announce, Observe: p.cfg.Scans.Observe})
+		Environment: environment, Actor: actor(), Announce: announce, Observe: p.cfg.Scans.Observe, Waits: p.engine.ScansWait})
 }
 
 // openStore opens the configured store.

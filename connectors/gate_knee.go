@@ -189,6 +189,11 @@ func (k *knee) newBase(slower float64) bool {
 // the limit was right; else it becomes what fills the service.
 func (k *knee) probed(slower float64, now time.Time, most float64) {
 	length := now.Sub(k.begun)
+	if slower > kneeSlow*max(1, k.slower) && k.limit > 1 { // the service has slowed down meanwhile
+		k.mode, k.slower, k.probe = cutting, slower, now.Add(max(kneeProbe, kneeProbeCost*length))
+		k.set(k.limit/2, now)
+		return
+	}
 	k.rebase()
 	k.mode = following
 	if slower > kneeSame*k.slower {

@@ -3,6 +3,7 @@ package connectors_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -212,6 +213,32 @@ func TestKneeIsKept(t *testing.T) {
 	})
 	require.GreaterOrEqual(t, kept.Load(), int32(6))
 	require.GreaterOrEqual(t, fell.Load(), int32(6))
+}
+
+// A service can become slow just when fewer calls are made to see how fast it is:
+// that isn't how fast it is with few.
+func TestKneeOfAServiceThatSlowsDownWhileItIsTried(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStation(8, 1000, 0.2, nil)
+		var slow time.Duration
+		tried, least := 0, math.MaxInt // in flight
+		s.takes = func(at time.Duration) time.Duration {
+			if now := int(at / time.Second); slow == 0 && now > 25 && s.inFlight <= s.seconds[now-1].most*6/10 {
+				slow, tried = at, s.inFlight
+			}
+			if slow == 0 {
+				return 20 * time.Millisecond
+			}
+			if at < slow+5*time.Second {
+				least = min(least, s.inFlight)
+			}
+			return 200 * time.Millisecond
+		}
+		s.drive(t, &fake{one: s.one}, 32, 60)
+		require.Positive(t, tried, "the service is tried now and then")
+		require.LessOrEqual(t, least, tried*3/4)
+	})
 }
 
 // Also where calls take seconds there are fewer within five of them.

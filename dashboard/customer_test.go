@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"context"
 	"errors"
 	"html"
 	"net/http"
@@ -261,14 +262,20 @@ func TestLists(t *testing.T) {
 
 func TestSystemLine(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	waits := ""
+	w := newWorld(t, func(o *Options) {
+		o.Waits = func(context.Context) (string, time.Time, error) { return waits, start.Add(28 * time.Minute), nil }
+	})
 	kim := w.member()
 	line := func() string { return text(strings.SplitAfter(kim.get("/cases").body, "<main")[0]) }
 	require.Contains(t, line(), "Automatic repair is on. No full scan has ended yet; nothing is repaired before one has.")
 	w.scanned(12*time.Minute, 41208)
 	require.Contains(t, line(), "Automatic repair is on. Last full scan 12 min ago (14:20 UTC): 41,208 customers.")
 	w.saveScan(store.Scan{Status: store.ScanRunning, StartedAt: w.clock.Now()})
-	require.Contains(t, line(), "A full scan is running since just now (14:32:05 UTC)")
+	require.Contains(t, line(), "A full scan is running since just now (14:32:05 UTC).")
+	require.NotContains(t, line(), "waits")
+	waits = "cards"
+	require.Contains(t, line(), "(14:32:05 UTC). It waits until 15:00 UTC: scans have used their part of the calls that cards allows in an hour.")
 	w.clock.forward(5 * time.Minute)
 	w.busy()
 	require.Contains(t, line(), "The newest full scan did not end well. cards could not be listed to its end: it timed out.")

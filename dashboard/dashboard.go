@@ -35,6 +35,10 @@ type Options struct {
 	// called when somebody without a session asks for a page and no unused link
 	// is left. Where it is nil, only a restart lets people in again.
 	Announce func(loginURL string)
+
+	// Waits says for which service's next calls scans wait, and until when; the
+	// service is empty where they don't. Where it is nil, they never do.
+	Waits func(context.Context) (service string, until time.Time, err error)
 }
 
 // Server is an open dashboard. It is safe for concurrent use.

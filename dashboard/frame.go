@@ -30,6 +30,7 @@ type system struct {
 	Last      *moment
 	Customers string  // that the last full scan looked at
 	Running   *moment // since when a full scan runs
+	Waits     string  // for what; empty where it goes on
 	Halted    string  // who paused the full scan
 	Held      string  // parts of it that are still looked at: whoever does learns of the pause within seconds
 	Paused    []standstill
@@ -119,6 +120,9 @@ func (s *Server) system(ctx context.Context) (*system, error) {
 	switch {
 	case any && newest.Status == store.ScanRunning:
 		line.Running = c.at(newest.StartedAt)
+		if line.Waits, err = s.waits(ctx); err != nil {
+			return nil, err
+		}
 	case any && newest.Status == store.ScanPaused:
 		line.Halted = newest.ChangedBy
 		held, err := db.HeldPages(ctx, newest.ID)
@@ -145,6 +149,18 @@ func (s *Server) system(ctx context.Context) (*system, error) {
 		line.Backlog = &backlog{Messages: plural(behind.Waiting, "message waits", "messages wait"), Oldest: c.at(behind.Oldest), Error: s.say(behind.Error)}
 	}
 	return line, nil
+}
+
+// waits says what a scan waits for.
+func (s *Server) waits(ctx context.Context) (string, error) {
+	if s.options.Waits == nil {
+		return "", nil
+	}
+	service, until, err := s.options.Waits(ctx)
+	if err != nil || service == "" {
+		return "", err
+	}
+	return "It waits until " + s.clock().wall(until) + ": scans have used their part of the calls that " + service + " allows in an hour.", nil
 }
 
 // repairs says whether any rule acts by itself.
