@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -144,4 +146,19 @@ func TestError(t *testing.T) {
 	require.ErrorIs(t, err, cause)
 	require.Equal(t, amend.Internal, amend.CodeOf(fmt.Errorf("other")))
 	require.Empty(t, amend.CodeOf(nil))
+}
+
+// S46: whatever the pattern says, an ID is a short text that any database takes.
+func TestEntityValid(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []*regexp.Regexp{nil, regexp.MustCompile(`(?s)^c.*$`)} {
+		entity := amend.Entity{ID: pattern}
+		for id, want := range map[string]bool{
+			"cus_1": true, "c/ä?#": true, strings.Repeat("c", 256): true, strings.Repeat("c", 257): false,
+			"c\x00": false, "c\r\nX: y": false, "c\x7f": false, "c\u0085": false, "c\xff": false,
+		} {
+			require.Equal(t, want, entity.Valid(id), "%v: %.20q", pattern, id)
+		}
+	}
+	require.False(t, (&amend.Entity{ID: regexp.MustCompile(`^cus_`)}).Valid("dus_1"))
 }

@@ -3,7 +3,10 @@ package amend
 import (
 	"regexp"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Schema is what is known about the customers of one installation: how they
@@ -30,8 +33,15 @@ type Entity struct {
 	ID     *regexp.Regexp // matches a whole ID; any other is refused before it reaches a URL or a query
 }
 
-// Valid reports whether the text can be an ID.
-func (e *Entity) Valid(id string) bool { return e.ID == nil || e.ID.MatchString(id) }
+// LongestID is how long an ID can be, in bytes, whatever the pattern says: IDs are
+// keys of tables, and PostgreSQL's indexes hold some 2,700 bytes.
+const LongestID = 256
+
+// Valid reports whether the text can be an ID. No ID has control characters or
+// broken UTF-8, which a database may not take.
+func (e *Entity) Valid(id string) bool {
+	return len(id) <= LongestID && utf8.ValidString(id) && !strings.ContainsFunc(id, unicode.IsControl) && (e.ID == nil || e.ID.MatchString(id))
+}
 
 // Service is one downstream system as declared, without how it is reached.
 type Service struct {

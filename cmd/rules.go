@@ -90,9 +90,9 @@ func held(rule *rules.Rule, e *store.Evidence, pauses []store.Pause) string {
 		switch {
 		case p.Scope == store.PauseAll:
 			return "all repairs are paused by " + p.By
-		case p.Scope == store.PauseRule && p.Target == rule.Name && p.Brake != "":
+		case p.Scope == store.PauseRule && slices.Contains(rule.Names(), p.Target) && p.Brake != "":
 			return "stopped by amend: " + p.Why
-		case p.Scope == store.PauseRule && p.Target == rule.Name:
+		case p.Scope == store.PauseRule && slices.Contains(rule.Names(), p.Target):
 			return fmt.Sprintf("paused by %s: %s", p.By, p.Why)
 		}
 	}

@@ -167,6 +167,10 @@ func onceEach(records []Keyed, at time.Time) []Keyed {
 	return kept
 }
 
+// ListedTwice is the reason of a record that a page or a batch held twice:
+// neither of the two can be believed.
+const ListedTwice = "there are two records of one customer"
+
 func twice(at time.Time) amend.Record {
-	return amend.UnseenRecord(amend.Malformed, "there are two records of one customer", at)
+	return amend.UnseenRecord(amend.Malformed, ListedTwice, at)
 }

@@ -47,7 +47,8 @@ type GuardOptions struct {
 // Guard stands around any connector: a limit of calls at once and a rate, which
 // calls wait for by their priority; a limit of calls in an hour, for the next of
 // which scans wait, while all others are told; a circuit breaker; a ban for as
-// long as the service asks to be left alone (Retry-After, at most 15 minutes);
+// long as the service asks to be left alone (Retry-After, at most 15 minutes),
+// both of which scans wait for, within bounds, while all others are told;
 // retries with jitter for reads that failed for a temporary cause. An operation
 // is never sent again: what was kept back is Failed, so that whoever owns the
 // intent decides. A panic of the connector ends here.
@@ -100,7 +101,8 @@ type guard struct {
 	options GuardOptions
 	gate    gate
 	breaker circuitbreaker.CircuitBreaker[any]
-	banned  atomic.Int64 // until when the service wants to be left alone, in Unix nanoseconds
+	banned  atomic.Int64              // until when the service wants to be left alone, in Unix nanoseconds
+	waiting atomic.Pointer[time.Time] // since when scans have waited without a read that was answered; nil: they haven't
 }
 
 // Can passes through.
@@ -188,6 +190,9 @@ func (g *guard) once(ctx context.Context, asked kind, ask func() error) (err err
 	err = ask()
 	if err == nil {
 		g.breaker.RecordSuccess()
+		if g.waiting.Load() != nil {
+			g.waiting.Store(nil)
+		}
 		return nil
 	}
 	u = AsUnseen(err)
@@ -236,6 +241,15 @@ func (g *guard) fell(ctx context.Context) {
 // enter waits for the call's turn. Where it returns a waiter the gate must be
 // left and the breaker be told how the call went.
 func (g *guard) enter(ctx context.Context, asked kind, turn, payer Priority) (*waiter, *Unseen) {
+	for {
+		w, u := g.tryEnter(ctx, asked, turn, payer)
+		if u == nil || turn != Scanning || !g.waitOut(ctx, u) {
+			return w, u
+		}
+	}
+}
+
+func (g *guard) tryEnter(ctx context.Context, asked kind, turn, payer Priority) (*waiter, *Unseen) {
 	if err := ctx.Err(); err != nil {
 		return nil, AsUnseen(err)
 	}
@@ -309,7 +323,7 @@ const (
 // pause waits before a read is asked again: as long as the service asked for,
 // else twice as long each time; with jitter, so that callers who failed
 // together don't come back together. It reports false where waiting that long
-// makes no sense.
+// makes no sense. A scan that has to wait long waits for its turn.
 func (g *guard) pause(ctx context.Context, attempt int, asked time.Duration) bool {
 	jitter := g.options.Random()
 	wait := time.Duration((0.5 + jitter) * float64(firstPause<<attempt))
@@ -317,8 +331,11 @@ func (g *guard) pause(ctx context.Context, attempt int, asked time.Duration) boo
 		wait = asked + time.Duration(jitter*float64(firstPause))
 	}
 	deadline, bounded := ctx.Deadline()
-	if wait > longestPause || bounded && time.Until(deadline) < wait {
+	if bounded && time.Until(deadline) < wait {
 		return false
+	}
+	if wait > longestPause {
+		return PriorityOf(ctx) == Scanning
 	}
 	return sleep(ctx, wait)
 }

@@ -56,8 +56,15 @@ type prover struct {
 type probe struct {
 	payer Priority
 	began time.Time
+	at    time.Time // the same, by this machine's clock
 	done  chan struct{}
 	err   *Unseen // after done
+}
+
+// holds reports whether one that is over is young enough by now, whatever was done
+// to a clock meanwhile.
+func (p *probe) holds(since, now time.Time) bool {
+	return !p.began.Before(since) && !p.began.After(now) && elapsed(p.at) <= now.Sub(since)
 }
 
 // Can leaves room for the sentinels in each call of Many.
@@ -124,20 +131,20 @@ func (p *prover) Proof(ctx context.Context, since time.Time) error {
 	if p.can.Marker {
 		return nil
 	}
-	switch now := p.now(); {
-	case since.IsZero():
-		since = now.Add(-p.window)
-	case since.After(now): // by another clock; no probe could ever be young enough
-		since = now
+	if since.IsZero() {
+		since = p.now().Add(-p.window)
 	}
 	for {
+		if now := p.now(); since.After(now) { // by another clock, or before this one was put back: no probe could ever be young enough
+			since = now
+		}
 		run := p.probe(ctx, since)
 		select {
 		case <-run.done:
 		case <-ctx.Done():
 			return &Unseen{Cause: amend.Unproven, Reason: "the sentinels did not answer in time"}
 		}
-		if run.began.Before(since) {
+		if run.began.Before(since) || run.began.After(p.now()) {
 			continue
 		}
 		if run.err == nil {
@@ -154,7 +161,7 @@ func (p *prover) Proof(ctx context.Context, since time.Time) error {
 func (p *prover) probe(ctx context.Context, since time.Time) *probe {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.last != nil && !p.last.began.Before(since) {
+	if p.last != nil && p.last.holds(since, p.now()) {
 		return p.last
 	}
 	payer := Repairing
@@ -162,7 +169,7 @@ func (p *prover) probe(ctx context.Context, since time.Time) *probe {
 		payer = Scanning
 	}
 	if p.running[payer] == nil {
-		p.running[payer] = &probe{payer: payer, began: p.now(), done: make(chan struct{})}
+		p.running[payer] = &probe{payer: payer, began: p.now(), at: time.Now(), done: make(chan struct{})}
 		go p.run(context.WithoutCancel(ctx), p.running[payer])
 	}
 	return p.running[payer]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -254,4 +255,53 @@ func TestRead(t *testing.T) {
 		require.Equal(t, amend.Failing, view.Records[1].Cause)
 		require.Equal(t, time.Now(), view.Records[1].ReadAt)
 	})
+}
+
+// A clock that is put back, or was ahead for a while, makes no old proof young
+// again, and nobody probe without end (I1, I26).
+func TestProveWhileTheClockJumps(t *testing.T) {
+	t.Parallel()
+	jumping := func(ahead *atomic.Int64) func() time.Time { // as a database's: nothing but what it shows
+		return func() time.Time { return time.Now().Round(0).Add(time.Duration(ahead.Load())) }
+	}
+	for name, passed := range map[string]time.Duration{"half way": 30 * time.Minute, "where the proof would be young again": time.Hour + time.Second} {
+		t.Run("ahead for a while, "+name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var ahead atomic.Int64
+				w := newTown()
+				c := connectors.Prove(w, sentinels, connectors.DefaultWindow, jumping(&ahead))
+				ahead.Store(int64(time.Hour))
+				record, err := c.One(t.Context(), "cus_gone")
+				require.NoError(t, err)
+				require.Equal(t, amend.Absent, record.Presence)
+
+				ahead.Store(0)
+				w.becomes(nobody)
+				time.Sleep(passed)
+				record, err = c.One(t.Context(), "cus_here")
+				require.NoError(t, err)
+				require.Equal(t, amend.Unproven, record.Cause)
+			})
+		})
+	}
+	for name, later := range map[string]time.Duration{"before somebody waits": 0, "while somebody waits": 2 * time.Millisecond} {
+		t.Run("put back "+name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var ahead atomic.Int64
+				w, now := newTown(), jumping(&ahead)
+				p := connectors.Prove(w, sentinels, connectors.DefaultWindow, now).(connectors.Prover)
+				go func() { _ = p.Proof(t.Context(), time.Time{}) }() // a first probe, too old for whoever comes next
+				time.Sleep(5 * time.Millisecond)
+				asked := now()
+				time.AfterFunc(later, func() { ahead.Store(-int64(time.Hour)) })
+				synctest.Wait()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				require.NoError(t, p.Proof(ctx, asked))
+				require.EqualValues(t, 2*2, w.calls.Load(), "the first probe, and one that is younger")
+			})
+		})
+	}
 }

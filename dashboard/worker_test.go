@@ -109,6 +109,9 @@ func (w *world) starts(customer string, q store.Request) {
 		if err := u.Intent(r, store.Step{Repair: r.ID, Service: service, Operation: operation, Key: w.store.Key(r.ID, 0), Request: json.RawMessage("{}")}); err != nil {
 			return err
 		}
+		if q.ID == "" { // nobody asked by a page
+			return nil
+		}
 		return u.Take(q.ID, "started")
 	})
 }

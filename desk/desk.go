@@ -73,6 +73,7 @@ type Sheet struct {
 	Question *Question // the step that only a person can tell of; nil where there is none
 	Timeline []store.Entry
 	Options  []Option
+	newest   string // repair, before the customer was read
 }
 
 // timelineLimit is how many lines of a timeline are shown.
@@ -85,7 +86,11 @@ func (d *Desk) Customer(ctx context.Context, id string) (*Sheet, error) {
 	if err := d.Accept(id); err != nil {
 		return nil, err
 	}
-	sheet := &Sheet{Look: d.Reader.Look(ctx, id)}
+	newest, err := d.Store.NewestRepair(ctx, id) // before the services are read: what is sent meanwhile isn't seen
+	if err != nil {
+		return nil, err
+	}
+	sheet := &Sheet{Look: d.Reader.Look(ctx, id), newest: newest}
 	found, any, err := d.Store.LastCase(ctx, id)
 	if err != nil {
 		return nil, err
@@ -193,7 +198,7 @@ func (d *Desk) option(sheet *Sheet, rule *rules.Rule) Option {
 	case sheet.Proposal != nil && sheet.Proposal.Repair.Rule == rule.Name:
 		o.Why = "it is proposed already, and people are asked to agree"
 	}
-	o.Fingerprint = rules.Fingerprint(sheet.Look, rule, o.Plan)
+	o.Fingerprint = rules.StartFingerprint(sheet.Look, rule, o.Plan, sheet.newest)
 	o.Changes = d.changes(sheet.Look.View, o.Plan)
 	return o
 }

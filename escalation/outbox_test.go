@@ -378,3 +378,41 @@ func TestTell(t *testing.T) {
 	d.teller.Tell(t.Context(), "")
 	require.Len(t, d.standing(), 2)
 }
+
+// refusing refuses all messages to one channel, each after a while, and counts
+// those to others.
+type refusing struct {
+	escalation.Messenger
+	channel string
+	clock   *clock
+	posted  int
+}
+
+func (r *refusing) Post(_ context.Context, channel, key string, _ escalation.Notice) (escalation.Receipt, error) {
+	r.clock.pass(10 * time.Second)
+	if channel == r.channel {
+		return escalation.Receipt{}, escalation.Refused{Reason: "not_in_channel"}
+	}
+	r.posted++
+	return escalation.Receipt{Channel: channel, Message: key}, nil
+}
+
+// I19: letters that are refused, and so many that some are always due again, do not
+// keep back the others.
+func TestRefusedLettersKeepNobodyBack(t *testing.T) {
+	t.Parallel()
+	d := setup(t, slacktest.Options{})
+	messenger := &refusing{channel: "#private", clock: d.clock}
+	d.teller.Messenger = messenger
+	for i := range 100 {
+		d.escalate(fmt.Sprintf("cus_1%05d", i), "#private")
+	}
+	d.escalate("cus_200000", "#compliance")
+	begun := d.clock.Now()
+	for d.clock.Now().Sub(begun) < time.Hour && messenger.posted == 0 {
+		_, err := d.teller.RunOnce(t.Context())
+		require.NoError(t, err)
+		d.clock.pass(time.Second)
+	}
+	require.Equal(t, 1, messenger.posted, "told in an hour")
+}

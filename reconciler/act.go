@@ -115,7 +115,7 @@ func (h *heal) send(ctx context.Context) error {
 	// cut off, nobody would know what it did.
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.left())
 	defer cancel()
-	answer := h.Connectors[index].Send(connectors.WithLastWord(call, func() string { return h.lastWord(call) }), request)
+	answer := h.deliver(call, index, step, request)
 	crash.At(crash.Answered)
 	if answer.Outcome == amend.Failed && h.unsettled {
 		answer.Outcome = amend.Unsettled // that this sending did nothing says nothing of the one before
@@ -135,6 +135,20 @@ func (h *heal) send(ctx context.Context) error {
 	}
 	crash.At(crash.OutcomeCommitted)
 	return nil
+}
+
+// longCommit is how long an intent may take to be written without being asked
+// about once more: less than the second within which a pause holds.
+const longCommit = 500 * time.Millisecond
+
+// deliver sends a request, unless it had to wait and must not go any more.
+func (h *heal) deliver(ctx context.Context, service int, step store.Step, request connectors.Request) connectors.Answer {
+	if h.Now().Sub(step.SentAt) > longCommit {
+		if why := h.lastWord(ctx); why != "" {
+			return connectors.Answer{Outcome: amend.Failed, Detail: "not sent: " + why}
+		}
+	}
+	return h.Connectors[service].Send(connectors.WithLastWord(ctx, func() string { return h.lastWord(ctx) }), request)
 }
 
 // outcome writes down how the last call has ended, where that wasn't written.

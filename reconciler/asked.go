@@ -48,7 +48,11 @@ func (e *Engine) openToStart(ctx context.Context, look states.Look, requests []s
 		result := "looked: " + look.Verdict.Name
 		switch q.Kind {
 		case store.AskStart:
-			_, _, refusal := e.fits(look, q)
+			newest, err := e.Store.NewestRepair(ctx, look.View.ID)
+			if err != nil {
+				return err
+			}
+			_, _, refusal := e.fits(look, newest, q)
 			if refusal == "" {
 				return e.Store.OpenFor(ctx, look.View.ID, look.Verdict.Name)
 			}
@@ -114,9 +118,9 @@ func (h *heal) startAsked(ctx context.Context, q store.Request) (done bool, err 
 // has stopped waiting for it by then.
 const wishLimit = 10 * time.Minute
 
-// fits says whether what a person asked for still fits what a look shows, and
-// why not.
-func (e *Engine) fits(look states.Look, q store.Request) (rule *rules.Rule, plan rules.Plan, refusal string) {
+// fits says whether what a person asked for still fits what a look shows and the
+// newest repair, and why not.
+func (e *Engine) fits(look states.Look, newest string, q store.Request) (rule *rules.Rule, plan rules.Plan, refusal string) {
 	rule = e.Rules.Rule(q.Rule)
 	switch {
 	case rule == nil:
@@ -135,7 +139,7 @@ func (e *Engine) fits(look states.Look, q store.Request) (rule *rules.Rule, plan
 	if err != nil {
 		return nil, plan, err.Error() + "."
 	}
-	if rules.Fingerprint(look, rule, plan) != q.Fingerprint {
+	if rules.StartFingerprint(look, rule, plan, newest) != q.Fingerprint {
 		return nil, plan, "the customer has changed since the page was shown."
 	}
 	return rule, plan, ""
@@ -144,7 +148,11 @@ func (e *Engine) fits(look states.Look, q store.Request) (rule *rules.Rule, plan
 // startByPerson starts the rule, or proposes it where others must agree, or says
 // why not.
 func (h *heal) startByPerson(u *store.Update, q store.Request) (refusal string, err error) {
-	rule, plan, refusal := h.fits(h.look, q)
+	newest, err := u.NewestRepair()
+	if err != nil {
+		return "", err
+	}
+	rule, plan, refusal := h.fits(h.look, newest, q)
 	if refusal != "" {
 		return refusal, nil
 	}

@@ -22,7 +22,9 @@ func (w *world) fingerprint(customer, rule string) string {
 	r := w.cfg.Rules.Rule(rule)
 	plan, err := r.Plan(look.Scope, w.cfg.Schema)
 	require.NoError(w, err)
-	return rules.Fingerprint(look, r, plan)
+	newest, err := w.store.NewestRepair(w.Context(), customer)
+	require.NoError(w, err)
+	return rules.StartFingerprint(look, r, plan, newest)
 }
 
 // ask writes down that a person wants a rule taken, and gives the request. An

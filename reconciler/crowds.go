@@ -72,7 +72,7 @@ func (h *heal) facts(u *store.Update, rule *rules.Rule) (store.Facts, error) {
 
 // question leaves out what is known.
 func (c *crowds) question(rule *rules.Rule, now time.Time) store.Question {
-	q := store.Question{Rule: rule.Name, Version: rule.Version, States: rule.From, Canary: rules.CanarySize, AtOnce: rule.Limits.AtOnce, PerHour: rule.Limits.PerHour}
+	q := store.Question{Rule: rule.Name, Was: rule.Was, Version: rule.Version, States: rule.From, Canary: rules.CanarySize, AtOnce: rule.Limits.AtOnce, PerHour: rule.Limits.PerHour}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if known, some := c.seen[rule.Name]; some && fresh(known.at, now, crowdFor) {

@@ -45,6 +45,8 @@ func (h *heal) update(ctx context.Context, change func(*store.Update) error) err
 	crash.At(crash.CaseCommitted)
 	if err == nil {
 		h.answered = nil
+	} else {
+		h.known = before // nothing of what was decided is written
 	}
 	if err == nil && !wake.IsZero() {
 		h.Queue.Wake(wake, queue.Job{Kind: queue.Heal, Key: h.lease.Customer})

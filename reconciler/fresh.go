@@ -99,7 +99,7 @@ type changed struct {
 
 // changed lists who changed since the services were last read whole, where they
 // can tell, whoever has an open case, and who could not be judged. What a service
-// can't tell is found by the next full scan.
+// can't tell is found by the next full scan. The error is the store's.
 func (e *Engine) changed(ctx context.Context) (found changed, err error) {
 	all, err := e.Changes(ctx)
 	if err != nil {
@@ -173,7 +173,7 @@ func (f *changed) read(ctx context.Context, c connectors.Connector, since time.T
 func (s *scanning) fresh(ctx context.Context, visit func([]Found) error) error {
 	found, err := s.e.changed(ctx)
 	if err != nil {
-		return err
+		return errUnwritten{err}
 	}
 	s.meter.expect(len(found.ids))
 	if err := s.e.lookAtGiven(ctx, found.ids, found.records, visit); err != nil {

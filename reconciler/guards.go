@@ -102,10 +102,12 @@ func (h *heal) mayResend(u *store.Update, rule *rules.Rule) (rules.Decision, err
 	for _, s := range h.plan.Steps {
 		calls = append(calls, store.Call{Service: s.Service, Operation: s.Operation})
 	}
+	names := []string{h.plan.Rule}
 	if rule != nil {
 		facts.Rests = h.restsOn(rule)
+		names = append(names, rule.Names()...) // it may have had another name when it began
 	}
-	pause, is, err := u.Paused(h.plan.Rule, calls)
+	pause, is, err := u.Paused(names, calls)
 	if err != nil {
 		return rules.Decision{}, err
 	}

@@ -40,8 +40,10 @@ const turnLimit = 20
 // or when the lease ends.
 func (e *Engine) Heal(ctx context.Context, customer string) error {
 	e.setDefaults()
+	asked := e.clocks()
 	lease, claimed, err := e.Store.Claim(ctx, customer, e.LeaseFor)
 	if err == nil && !claimed {
+		asked = e.clocks()
 		lease, claimed, err = e.openFor(ctx, customer)
 	}
 	if err != nil || !claimed {
@@ -49,8 +51,8 @@ func (e *Engine) Heal(ctx context.Context, customer string) error {
 	}
 	crash.At(crash.Claimed)
 	h := &heal{Engine: e, lease: lease}
-	h.until.Store(&lease.Until)
-	kept, stop := e.keep(ctx, h.renew)
+	h.holds(lease.Until, asked)
+	kept, stop := e.keep(ctx, func(ctx context.Context) error { return h.renew(ctx, lease) })
 	err = h.persist(kept)
 	crash.At(crash.LetGo)
 	lost := errors.Is(err, store.ErrLost) || errors.Is(context.Cause(kept), store.ErrLost)
@@ -147,7 +149,7 @@ func (h *heal) stillBusy(ctx context.Context) (busy bool, err error) {
 	c := &h.lease.Case
 	rule := h.Rules.Rule(c.Rule)
 	limited := slices.Contains([]rules.Reason{rules.AtOnce, rules.PerHour, rules.Canary}, rules.Reason(c.Reason))
-	if rule == nil || !limited || c.Status != lifecycle.Waiting || len(h.requests) > 0 {
+	if rule == nil || !limited || c.Status != lifecycle.Waiting || len(h.requests) > 0 || h.lease.Repairing {
 		return false, err
 	}
 	err = h.update(ctx, func(u *store.Update) error {
@@ -169,10 +171,10 @@ func (h *heal) stillBusy(ctx context.Context) (busy bool, err error) {
 type heal struct {
 	*Engine
 	lease    store.Lease
-	until    atomic.Pointer[time.Time] // the lease's end, which moves on while it is renewed
-	look     states.Look               // of this turn
-	letIn    bool                      // an update has let others begin, who needn't wait for the sweep
-	answered *store.Step               // how the last call has ended, where that isn't written; nil otherwise
+	ends     atomic.Pointer[leaseEnd] // which moves on while the lease is renewed
+	look     states.Look              // of this turn
+	letIn    bool                     // an update has let others begin, who needn't wait for the sweep
+	answered *store.Step              // how the last call has ended, where that isn't written; nil otherwise
 	known
 }
 
@@ -188,17 +190,35 @@ type known struct {
 	unproved  store.Call // of what the newest decision asked; the zero value where there is none
 }
 
-func (h *heal) renew(ctx context.Context) error {
-	lease := h.lease
+// leaseEnd is when a lease ends, and when it was asked for.
+type leaseEnd struct {
+	until time.Time
+	asked clocks
+}
+
+// clocks are a moment by the engine's clock and by this machine's.
+type clocks struct{ engine, machine time.Time }
+
+func (e *Engine) clocks() clocks { return clocks{e.Now(), time.Now()} }
+
+func (h *heal) holds(until time.Time, asked clocks) { h.ends.Store(&leaseEnd{until, asked}) }
+
+func (h *heal) renew(ctx context.Context, lease store.Lease) error {
+	asked := h.clocks()
 	err := h.Store.Renew(ctx, &lease, h.LeaseFor)
 	if err == nil {
-		h.until.Store(&lease.Until)
+		h.holds(lease.Until, asked)
 	}
 	return err
 }
 
-// left is how long a call may take so that it has ended before the lease does.
-func (h *heal) left() time.Duration { return h.until.Load().Sub(h.Now()) - leaseMargin }
+// left is how long a call may take so that it has ended before the lease does. A
+// clock that counts stands still while the machine sleeps; that on its wall doesn't.
+func (h *heal) left() time.Duration {
+	end, now := h.ends.Load(), h.clocks()
+	gone := max(now.engine.Round(0).Sub(end.asked.engine.Round(0)), now.machine.Round(0).Sub(end.asked.machine.Round(0)))
+	return min(end.until.Sub(now.engine), h.LeaseFor-gone) - leaseMargin
+}
 
 // turn reads everything once and takes one decision; true where the case was
 // let go.

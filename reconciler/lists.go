@@ -109,10 +109,6 @@ type errList struct {
 // Error is part of error.
 func (e errList) Error() string { return fmt.Sprintf("list %d %s", e.service, e.problem) }
 
-// listedTwice is what is known of a customer who is listed twice: neither record
-// can be believed.
-const listedTwice = "the list holds this customer twice"
-
 // read reads a list. A staged list is read to its end and sorted first: that
 // costs memory in the length of the list.
 func (s *stream) read(ctx context.Context, c connectors.Connector, staged bool, now func() time.Time) {
@@ -230,13 +226,16 @@ func (s *stream) take(ctx context.Context, record *amend.Record) {
 	*record = s.page[s.at].Record
 	id := s.page[s.at].ID
 	s.at++
+	if record.Presence == amend.Unseen && record.Reason == connectors.ListedTwice { // on this page, as the connector has found
+		s.twice++
+	}
 	if s.at < len(s.page) && !s.repeats {
 		return
 	}
 	for times := 1; (s.at < len(s.page) || s.turn(ctx)) && s.page[s.at].ID == id; times++ {
 		s.at++
 		if times == 1 {
-			*record = amend.UnseenRecord(amend.Malformed, listedTwice, record.ReadAt)
+			*record = amend.UnseenRecord(amend.Malformed, connectors.ListedTwice, record.ReadAt)
 			s.twice++
 		}
 	}

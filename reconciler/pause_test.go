@@ -1,11 +1,13 @@
 package reconciler_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"amend"
 	"amend/bank"
 	"amend/lifecycle"
 	"amend/store"
@@ -51,4 +53,55 @@ func testI16Pause(t *testing.T, o options) {
 	resume(store.PauseService, "ledger")
 	require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
 	w.requireNothingWrong()
+}
+
+// TestI16PauseByFormerNames: a pause of a rule holds by each of its names,
+// whenever it was given another one, and also for what it began before.
+func TestI16PauseByFormerNames(t *testing.T) { onEach(t, testI16PauseByFormerNames) }
+
+func testI16PauseByFormerNames(t *testing.T, o options) {
+	t.Parallel()
+	rename := func(w *world) {
+		w.reload(func(s string) string {
+			return strings.Replace(s, "  open-ledger:\n", "  make-ledger:\n    was: [open-ledger]\n", 1)
+		})
+	}
+	pause := func(w *world, name string) {
+		_, err := w.desk().Pause(w.Context(), store.Pause{Scope: store.PauseRule, Target: name, By: "ada", Why: "a test"})
+		require.NoError(w, err)
+	}
+	for name, prepare := range map[string]func(w *world){
+		"PausedBefore":              func(w *world) { pause(w, "open-ledger"); rename(w) },
+		"PausedByTheFormerName":     func(w *world) { rename(w); pause(w, "open-ledger") },
+		"PausedByThePresentName":    func(w *world) { rename(w); pause(w, "make-ledger") },
+		"PausedBeforeAndAfterwards": func(w *world) { pause(w, "open-ledger"); rename(w); pause(w, "open-ledger") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, o)
+			prepare(w)
+			w.scan()
+			customer := w.planted("ledger_missing")
+			w.healUntil(customer, "paused")
+			require.NoError(t, w.desk().Resume(t.Context(), store.PauseRule, "make-ledger", "bo"))
+			require.Equal(t, amend.NotFound, amend.CodeOf(w.desk().Resume(t.Context(), store.PauseRule, "make-ledger", "bo")))
+			require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+		})
+	}
+	t.Run("WhatWasBegun", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t, o)
+		w.scan()
+		customer := w.planted("ledger_missing")
+		w.fault("ledger", bank.Fault{ErrorRate: 1, Only: bank.OnlyOperations})
+		w.healUntil(customer, "backoff")
+		sent := w.step(customer).Sent
+		rename(w)
+		pause(w, "make-ledger")
+		w.fault("ledger", bank.Fault{})
+		w.healUntil(customer, "paused")
+		require.Equal(t, sent, w.step(customer).Sent)
+		require.NoError(t, w.desk().Resume(t.Context(), store.PauseRule, "open-ledger", "bo"))
+		require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
+	})
 }

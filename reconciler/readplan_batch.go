@@ -280,7 +280,7 @@ func (e *Engine) doubtful(b *batch, i int) bool {
 
 func (e *Engine) doubtfulIn(b *batch, i, service int) bool {
 	record := &b.views[i].Records[service]
-	return (record.Presence == amend.Absent || record.Reason == listedTwice) && b.plan.Readings[service].Way != BySingle && e.Connectors[service].Can().One
+	return (record.Presence == amend.Absent || record.Reason == connectors.ListedTwice) && b.plan.Readings[service].Way != BySingle && e.Connectors[service].Can().One
 }
 
 func (e *Engine) askAgain(ctx context.Context, b *batch, i int) (doubts []errList) {

@@ -106,7 +106,8 @@ func (e *Engine) page(ctx context.Context, id string) {
 	}
 }
 
-// errUnwritten is an error of the store: what was found is looked at again.
+// errUnwritten is an error of the store, which says nothing of the services: the
+// part is looked at again.
 type errUnwritten struct{ error }
 
 // lookThrough holds a page and looks at its customers.
@@ -189,11 +190,11 @@ func (s *scanning) run(ctx context.Context) error {
 	}
 	last, _, err := s.e.Store.LastScan(ctx, store.FullScan, true)
 	if err != nil {
-		return err
+		return errUnwritten{err}
 	}
 	s.meter.expect(last.Customers)
 	if s.doubts, err = s.e.doubts(ctx, s.page.Scan); err != nil {
-		return err
+		return errUnwritten{err}
 	}
 	p := part{plan: readPlan(s.e.offers(s.doubts), last.Customers), until: s.page.Until, tell: s.tell, broke: func() { s.broke = true },
 		listed: func(until string, next position) error { return s.listed(ctx, until, next) }}
@@ -234,11 +235,12 @@ func (s *scanning) listed(ctx context.Context, until string, next position) erro
 		return fmt.Errorf("write where a page begins: %w", err)
 	}
 	page, err := s.e.Store.Listed(ctx, s.page, until, text)
-	if err == nil {
-		crash.At(crash.PageListed)
-		s.e.Queue.Wake(s.e.Now(), queue.Job{Kind: queue.Page, Key: page})
+	if err != nil {
+		return errUnwritten{err}
 	}
-	return err
+	crash.At(crash.PageListed)
+	s.e.Queue.Wake(s.e.Now(), queue.Job{Kind: queue.Page, Key: page})
+	return nil
 }
 
 // reason shows why a record could not be read, for sentences.

@@ -3,13 +3,16 @@ package reconciler_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -145,6 +148,22 @@ func TestScan(t *testing.T) {
 		require.Equal(t, map[string]int{"fine": 300}, scan.States)
 		require.Equal(t, int64(1), crm.singles.Load(), "nobody else is asked for singly")
 	})
+	t.Run("TwiceOnAPageIsAskedAgain", func(t *testing.T) {
+		t.Parallel()
+		often := func(ids []string) []string {
+			for i := 0; i < len(ids); i += 10 {
+				ids = slices.Insert(ids, i, ids[i])
+			}
+			return ids
+		}
+		w, o, _ := shopWorld(t, &memory{count: 1500}, &memory{count: 1500, order: often}, withSingles)
+		i, _ := w.cfg.Schema.Service("shop")
+		w.cfg.Connectors[i] = collected{o, w}
+		w.engine = w.another()
+		scan := w.scan()
+		require.Equal(t, map[string]int{"fine": 1500}, scan.States)
+		require.Equal(t, []string{"shop"}, scan.Staged, "a list that does it often is left aside")
+	})
 	t.Run("AbsencesAreAskedAgain", func(t *testing.T) {
 		t.Parallel()
 		shop := &memory{count: 300, onlyOne: func(n int) bool { return n == 5 }, status: func(n int) string {
@@ -189,6 +208,34 @@ func TestScan(t *testing.T) {
 		require.Equal(t, last.ID, scan.ID)
 		require.Equal(t, 3000, scan.Customers)
 		require.Equal(t, map[string]int{"fine": 3000}, scan.States)
+	})
+	t.Run("GoesOnWhereTheStoreWasAway", func(t *testing.T) {
+		t.Parallel()
+		var away atomic.Bool
+		crm := &memory{count: 3000}
+		crm.order = func(ids []string) []string {
+			if ids[0] == customerID(500) && crm.lists.Load() == 2 {
+				away.Store(true)
+			}
+			return ids
+		}
+		w := twoServices(t, crm, &memory{count: 3000})
+		require.NoError(t, w.store.Close())
+		var err error
+		w.store, err = store.Open(t.Context(), w.address, store.Options{Now: w.clock.Now, Log: slog.New(slog.DiscardHandler), Before: func(context.Context) error {
+			if away.Swap(false) { // the next part is written down then: of coherent customers nothing else is
+				return errors.New("the store is away for a moment")
+			}
+			return nil
+		}})
+		require.NoError(t, err)
+		log := &logged{}
+		w.engine = w.another()
+		w.engine.PageSize, w.engine.Log = 500, slog.New(slog.NewTextHandler(log, nil))
+		scan := w.scan()
+		require.Equal(t, store.ScanDone, scan.Status)
+		require.Equal(t, map[string]int{"fine": 3000}, scan.States)
+		require.Equal(t, 1, log.count("a part of a scan failed"))
 	})
 	t.Run("FreshGoesOnWhereOneServiceFails", func(t *testing.T) {
 		t.Parallel()

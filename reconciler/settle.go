@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"amend"
 	"amend/conditions"
+	"amend/connectors"
 	"amend/internal/crash"
 	"amend/lifecycle"
 	"amend/rules"
@@ -197,7 +199,7 @@ func (h *heal) notShown(u *store.Update, step store.Step, operation *amend.Opera
 	case amend.Done, amend.Unsettled:
 	}
 	// The effect may take a while to be seen; until then absence isn't believed.
-	if until := step.SentAt.Add(operation.Within); operation.Within > 0 && h.Now().Before(until) {
+	if until := step.OutcomeKnown().Add(operation.Within); operation.Within > 0 && h.Now().Before(until) {
 		return false, true, h.waitIn(u, h.peekAgain(step, until), "verifying", fmt.Sprintf("%s may take %s to be seen.", name, short(operation.Within)))
 	}
 	if step.Outcome == amend.Done && h.look.Verdict.Name != h.repair.State {
@@ -206,10 +208,25 @@ func (h *heal) notShown(u *store.Update, step store.Step, operation *amend.Opera
 	if step.Outcome == amend.Done {
 		return h.lied(u, step, rule)
 	}
-	if operation.Repeat.How == amend.RepeatNever {
+	if operation.Repeat.How == amend.RepeatNever || operation.Repeat.How == amend.RepeatByKey && !carriesKey(step) {
 		return false, true, h.giveUp(u, "unsettled", fmt.Sprintf("%s may have happened or not, and must never be repeated.", name))
 	}
 	return h.again(u, step, "Nobody knows whether "+name+" happened"+parenthesis(step.Detail))
+}
+
+// carriesKey reports whether a step was sent with its key: it wasn't where the
+// operation had none then, and was declared anew since.
+func carriesKey(step store.Step) bool {
+	var request connectors.Request
+	if err := json.Unmarshal(step.Request, &request); err != nil {
+		return false
+	}
+	for _, value := range request.Header {
+		if strings.Contains(value, step.Key) {
+			return true
+		}
+	}
+	return strings.Contains(request.URL, step.Key) || bytes.Contains(request.Body, []byte(step.Key))
 }
 
 // firstPeek is the first wait for an effect that takes its time; each further

@@ -2,6 +2,7 @@ package reconciler_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -502,4 +503,90 @@ func testFailedLaterIsStillUnsettled(t *testing.T, o options) {
 	w.fault("ledger", bank.Fault{})
 	require.Equal(t, lifecycle.Healed, w.healOn(customer).Status)
 	w.requireNothingWrong()
+}
+
+// I5: nobody knows of the first sending, and the second is refused: there is no new
+// key, and a person is asked about the first.
+func TestARefusalSaysNothingOfTheSendingBefore(t *testing.T) {
+	onEach(t, func(t *testing.T, o options) {
+		t.Parallel()
+		for _, status := range []int{412, 403} {
+			t.Run(fmt.Sprint(status), func(t *testing.T) {
+				var keys []string
+				w := setup(t, options{postgres: o.postgres, wrap: map[string]func(connectors.Connector) connectors.Connector{
+					"ledger": sending(func(_ context.Context, r connectors.Request, _ func() connectors.Answer) connectors.Answer {
+						keys = append(keys, r.Header["Idempotency-Key"])
+						if len(keys) == 1 {
+							return connectors.Answer{Outcome: amend.Unsettled, Detail: "timeout"} // it waits in the service's queue
+						}
+						return connectors.Answer{Outcome: amend.Refused, Status: status, Detail: fmt.Sprint("answered ", status)}
+					})}})
+				w.scan()
+				customer := w.planted("ledger_missing")
+				c := w.healOn(customer)
+				require.Equal(t, lifecycle.Escalated, c.Status)
+				sheet, err := w.desk().Customer(t.Context(), customer)
+				require.NoError(t, err)
+				slices.Sort(keys)
+				require.Len(t, slices.Compact(keys), 1)
+				require.NotNil(t, sheet.Question)
+			})
+		}
+	})
+}
+
+// I6: what was sent without a key, since it must never be repeated, isn't repeated
+// when its operation is said to have one now.
+func TestAKeyThatWasDeclaredLater(t *testing.T) {
+	onEach(t, func(t *testing.T, o options) {
+		t.Parallel()
+		never := func(s string) string {
+			return strings.Replace(s, `order: {post: /cards, body: {customer: "{id}"}, repeat: {key: header Idempotency-Key, window: 24h}`, `order: {post: /cards, body: {customer: "{id}"}, repeat: never`, 1)
+		}
+		w := setup(t, options{postgres: o.postgres, yaml: never, bank: func(o *bank.Options) { o.CardDelay = 10 * time.Minute }})
+		w.scan()
+		customer := w.planted("card_missing")
+		w.fault("cards", bank.Fault{LostRate: 1, Only: bank.OnlyOperations, Character: bank.IgnoresKeys}) // who sends none is served, too
+		c := w.healUntil(customer, "verifying")
+		require.Len(t, w.sendings(customer, bank.CardsOrder), 1)
+		w.reload(func(s string) string { return s + "\n" }) // the service has keys, somebody has found out
+		w.fault("cards", bank.Fault{Character: bank.IgnoresKeys})
+		for range 8 {
+			w.clock.passTo(c.WakeAt)
+			w.heal(customer)
+			c = w.lastCase(customer)
+			if c.Status == lifecycle.Escalated || !c.Open() || len(w.sendings(customer, bank.CardsOrder)) > 1 {
+				break
+			}
+		}
+		w.requireEscalated(c, "unsettled")
+		require.Len(t, w.sendings(customer, bank.CardsOrder), 1)
+	})
+}
+
+// A call that waited for its turn longer than its effect takes to be seen isn't
+// judged at once.
+func TestWithinCountsFromTheAnswer(t *testing.T) {
+	onEach(t, func(t *testing.T, o options) {
+		t.Parallel()
+		var w *world
+		wait := true
+		slow := func(_ context.Context, _ connectors.Request, next func() connectors.Answer) connectors.Answer {
+			if wait {
+				wait = false
+				w.clock.pass(within + time.Second) // it waits for its turn
+			}
+			next()
+			return connectors.Answer{Outcome: amend.Unsettled, Detail: "cut"}
+		}
+		w = setup(t, options{postgres: o.postgres, bank: func(o *bank.Options) { o.CardDelay = within - time.Second },
+			yaml: func(s string) string {
+				return strings.Replace(s, `order: {post: /cards, body: {customer: "{id}"}, repeat: {key: header Idempotency-Key, window: 24h}`, `order: {post: /cards, body: {customer: "{id}"}, repeat: never`, 1)
+			},
+			wrap: map[string]func(connectors.Connector) connectors.Connector{"cards": sending(slow)}})
+		w.scan()
+		customer := w.planted("card_missing")
+		c := w.healUntil(customer, "verifying")
+		require.True(t, c.WakeAt.After(w.clock.Now()))
+	})
 }

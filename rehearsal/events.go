@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"amend"
 	"amend/bank"
 	"amend/store"
 )
@@ -85,6 +86,9 @@ const beginning = "write []"
 func (r *run) pause(e Event) error {
 	key := e.Scope + " " + e.Target
 	p, err := r.people.Pause(context.Background(), store.Pause{Scope: e.Scope, Target: e.Target, Why: "a rehearsal", By: "kim"})
+	if amend.CodeOf(err) == amend.Conflict {
+		return nil // a brake has stopped it already
+	}
 	if err != nil {
 		return fmt.Errorf("pause: %w", err)
 	}

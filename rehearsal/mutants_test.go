@@ -67,9 +67,9 @@ var mutants = map[string]mutant{
 	"LetterLost":           {file: "escalation/outbox.go", edits: []string{"		return t.failed(ctx, l, err)\n", "		return t.Store.Posted(ctx, l, receipt.Channel, receipt.Message)\n"}},
 	"AskedForSomethingElse": {file: "reconciler/asked.go", edits: []string{
 		"	case !slices.Contains(rule.From, look.Verdict.Name):\n", "	case rule.From == nil:\n",
-		"	if rules.Fingerprint(look, rule, plan) != q.Fingerprint {", "	if q.Fingerprint == \"\" {"},
+		"	if rules.StartFingerprint(look, rule, plan, newest) != q.Fingerprint {", "	if q.Fingerprint == \"\" {"},
 		by: [2]string{"./reconciler", "^TestStart$"}},
-	"NeverIsRepeated": {file: "reconciler/settle.go", edits: []string{"	if operation.Repeat.How == amend.RepeatNever {", "	if operation.Repeat.How == amend.RepeatNever && step.Sent > 3 {"},
+	"NeverIsRepeated": {file: "reconciler/settle.go", edits: []string{"	if operation.Repeat.How == amend.RepeatNever ||", "	if operation.Repeat.How == amend.RepeatNever && step.Sent > 3 ||"},
 		by: [2]string{"./reconciler", "I8"}},
 	"StalePlan": {file: "reconciler/settle.go", edits: []string{"	moved := h.look.Verdict.Name != h.repair.State\n	if !moved && (rule == nil", "	moved := false\n	if !moved && (rule == nil"},
 		by: [2]string{"./reconciler", "Moved"}},

@@ -42,6 +42,12 @@ func Fingerprint(look states.Look, rule *Rule, plan Plan) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
+// StartFingerprint is the same of what a person starts. They have seen what was
+// sent until now: the newest repair is part of it.
+func StartFingerprint(look states.Look, rule *Rule, plan Plan, newest string) string {
+	return Fingerprint(look, rule, plan) + "." + newest
+}
+
 // typed writes a value so that no other value is written the same.
 func typed(v amend.Value) string { return fmt.Sprintf("%s %q", v.Type(), v.String()) }
 

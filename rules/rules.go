@@ -112,6 +112,9 @@ type Effect struct {
 // Acts reports whether amend itself takes or proposes the rule.
 func (r *Rule) Acts() bool { return r.Mode == Auto || r.Mode == Approve }
 
+// Names are the rule's name and its former ones.
+func (r *Rule) Names() []string { return append([]string{r.Name}, r.Was...) }
+
 // Set is all rules of one configuration.
 type Set struct{ Rules []Rule }
 

@@ -9,13 +9,17 @@ import (
 	"amend"
 )
 
+// maybe holds of a step that may have happened. A refusal of what was sent again
+// says nothing of the sending before.
+const maybe = `(s.outcome in ('unsettled', 'done') or s.outcome = 'refused' and s.sent > 1)`
+
 // unansweredText finds the last step that was sent for a customer in a repair
 // that was given up, may have happened, and was never seen to: for the case $2,
 // or since $3 in any case. What a later proof of the same operation settles is
 // left out, as Unproved does.
 const unansweredText = `select ` + stepColumns + ` from steps s
 	where repair in (select id from repairs where customer = $1 and status in ('failed', 'left') and (case_id = $2 or s.sent_at > $3))
-		and outcome in ('unsettled', 'done') and proved_at = 0
+		and ` + maybe + ` and proved_at = 0
 		and sent_at > (select coalesce(max(p.proved_at), 0) from steps p join repairs q on q.id = p.repair
 			where q.customer = $1 and p.service = s.service and p.operation = s.operation)
 	order by sent_at desc, number desc limit 1`
@@ -36,6 +40,27 @@ func (u *Update) Unanswered() (Step, bool, error) {
 		return p, false, fmt.Errorf("look for unanswered steps: %w", err)
 	}
 	return p, true, nil
+}
+
+// newestText finds the repair of a customer that was begun last.
+const newestText = `select coalesce((select id from repairs where customer = $1 and status not in ('proposed', 'void', 'observed')
+	order by created_at desc, id desc limit 1), '')`
+
+// NewestRepair is the repair of a customer that was begun last, whoever began it;
+// empty where there was none.
+func (s *Store) NewestRepair(ctx context.Context, customer string) (id string, err error) {
+	if err = s.db.QueryRowContext(ctx, newestText, customer).Scan(&id); err != nil {
+		err = fmt.Errorf("look for the newest repair: %w", err)
+	}
+	return id, err
+}
+
+// NewestRepair is the same within an update.
+func (u *Update) NewestRepair() (id string, err error) {
+	if err = u.tx.QueryRow(newestText, u.Customer).Scan(&id); err != nil {
+		err = fmt.Errorf("look for the newest repair: %w", err)
+	}
+	return id, err
 }
 
 // Repair finds a repair within an update.

@@ -63,7 +63,9 @@ func (t *inDatabase) counted(r pgx.Row) error {
 
 // landed finds out what became of a commit that was not answered (invariant
 // I25): whether it counts. While nobody can tell, since the transaction is still
-// there, the query waits for its end.
+// there, the query waits for its end. Where its place is gone nobody can tell
+// any more: the database was put back, or its clock was put forward and somebody
+// took the place for an old one.
 func (d *database) landed(ctx context.Context, p place, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -73,8 +75,10 @@ func (d *database) landed(ctx context.Context, p place, cause error) error {
 		switch {
 		case err == nil && number == p.number+1:
 			return nil
-		case err == nil, errors.Is(err, pgx.ErrNoRows):
+		case err == nil:
 			return fmt.Errorf("commit: %w", cause)
+		case errors.Is(err, pgx.ErrNoRows):
+			return fmt.Errorf("%w: %w; its place is gone", errUnknown, cause)
 		}
 		timer := time.NewTimer(20 * time.Millisecond)
 		select {

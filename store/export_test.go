@@ -4,6 +4,9 @@ import (
 	"context"
 )
 
+// IsCut reports whether a connection was lost, for tests.
+func IsCut(err error) bool { return isCut(err) }
+
 // Tx is one transaction, for tests.
 type Tx = tx
 

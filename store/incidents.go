@@ -140,7 +140,8 @@ type Letter struct {
 	notBefore int64
 }
 
-// Letters lists what is to be told by now, oldest first.
+// Letters lists what is to be told by now, whatever has been due for longest
+// first: what fails again and again doesn't keep back the rest.
 func (s *Store) Letters(ctx context.Context, limit int) ([]Letter, error) {
 	scan := func(r row) (l Letter, err error) {
 		var created int64
@@ -148,7 +149,7 @@ func (s *Store) Letters(ctx context.Context, limit int) ([]Letter, error) {
 		l.CreatedAt = fromMicros(created)
 		return l, err
 	}
-	return query(ctx, s, scan, `select id, incident, action, attempts, created_at, not_before from outbox where sent_at = 0 and not_before <= $1 order by created_at, id limit $2`,
+	return query(ctx, s, scan, `select id, incident, action, attempts, created_at, not_before from outbox where sent_at = 0 and not_before <= $1 order by not_before, created_at, id limit $2`,
 		micros(s.now()), limit)
 }
 

@@ -96,3 +96,33 @@ func testInStates(t *testing.T, on engine) {
 		require.Equal(t, 700, load.InStates)
 	}
 }
+
+// A rule that was given another name keeps what it has done by the old one.
+func TestLoadByFormerNames(t *testing.T) { onEach(t, testLoadByFormerNames) }
+
+func testLoadByFormerNames(t *testing.T, on engine) {
+	t.Parallel()
+	f := on.setup(t)
+	for i, rule := range []string{"older", "old", "new", "another"} {
+		lease := f.claim(fmt.Sprintf("cus_%06d", i))
+		require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) error {
+			_, err := u.AddRepair(store.Repair{Rule: rule, RuleVersion: "v", Status: store.RepairOpen, StartedBy: store.Amend, Plan: []byte("{}")})
+			return err
+		}))
+	}
+	lease := f.claim("cus_000009")
+	for _, canary := range []int{0, 3} {
+		for _, was := range [][]string{nil, {"old"}, {"old", "older"}} {
+			var load store.Load
+			require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) (err error) {
+				load, err = u.Load(store.Question{Rule: "new", Was: was, Version: "v", AtOnce: 9, PerHour: 9, Canary: canary, States: []string{"nowhere"}})
+				return err
+			}))
+			require.Equal(t, 1+len(was), load.LastHour)
+			require.Equal(t, 1+len(was), load.Open)
+			if canary > 0 {
+				require.Equal(t, 1+len(was), load.Begun)
+			}
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 // Question is what is asked of a rule's repairs.
 type Question struct {
 	Rule, Version string
+	Was           []string // the rule's former names: what was done and paused by them counts
 	States        []string // whose customers are counted; empty: there are InStates
 	InStates      int
 	Canary        int // how many proved repairs of this version are counted; 0: none are
@@ -18,6 +19,8 @@ type Question struct {
 	Calls         []Call // what the rule sends
 	Hour          Hour
 }
+
+func (q Question) names() []string { return append([]string{q.Rule}, q.Was...) }
 
 // Call is one operation of one service.
 type Call struct{ Service, Operation string }
@@ -65,7 +68,7 @@ type Facts struct {
 // count and the write that would exceed a limit, whoever else works on the store.
 func (u *Update) Facts(q Question) (Facts, error) {
 	return exactly(u, q, func(q Question) (f Facts, l Load, err error) {
-		load, pause := u.askLoad(q, &f.Load), u.askPause(q.Rule, q.Calls, &f.Pause)
+		load, pause := u.askLoad(q, &f.Load), u.askPause(q.names(), q.Calls, &f.Pause)
 		all := []*inquiry{load, pause}
 		unproved := make([]bool, len(q.Calls))
 		for i, call := range q.Calls {
@@ -121,23 +124,29 @@ func (u *Update) askLoad(q Question, l *Load) *inquiry {
 	args := []any{q.Rule, micros(hour), u.ID, u.Customer, micros(now.Add(-24 * time.Hour)), q.Version}
 	// Numbers that are known travel along, so that asking again begins anew.
 	args = append(args, q.InStates, q.Hour.Begun)
-	in, canary := "cast($7 as bigint)", "0, 0, false"
+	in, canary, named := "cast($7 as bigint)", "0, 0, false", "= $1"
 	if len(q.States) > 0 {
 		in += ` + (select count(*) from cases where ended_at = 0 and state in (` + following(len(args), len(q.States)) + `))`
 	}
 	for _, s := range q.States {
 		args = append(args, s)
 	}
-	if q.Canary > 0 {
-		canary = `(select count(*) from repairs where rule = $1 and rule_version = $6 and status = 'open' and case_id <> $3),
-			(select count(*) from (select 1 from repairs where rule = $1 and rule_version = $6 and status = 'done' limit ` + strconv.Itoa(q.Canary) + `) as proved),
-			exists (select 1 from repairs where rule = $1 and rule_version = $6 and status = 'failed' and started_by = 'amend'
-				and ended_at > coalesce((select max(ended_at) from pauses where scope = 'rule' and target = $1 and brake = 'canary'), 0))`
+	if len(q.Was) > 0 {
+		named = "in ($1, " + following(len(args), len(q.Was)) + ")"
 	}
-	return &inquiry{text: `select (select count(*) from repairs where rule = $1 and status = 'open' and case_id <> $3),
-			(select count(*) from repairs where rule = $1 and created_at > $2 and status not in ('proposed', 'void', 'observed')) + $8,
-			(select count(*) from repairs where customer = $4 and rule = $1 and created_at > $5 and status not in ('proposed', 'void', 'observed') and started_by = 'amend'),
-			coalesce((select max(level) from pauses where scope = 'rule' and target = $1 and brake = 'share' and ended_at > $5), 0),
+	for _, name := range q.Was {
+		args = append(args, name)
+	}
+	if q.Canary > 0 {
+		canary = `(select count(*) from repairs where rule ` + named + ` and rule_version = $6 and status = 'open' and case_id <> $3),
+			(select count(*) from (select 1 from repairs where rule ` + named + ` and rule_version = $6 and status = 'done' limit ` + strconv.Itoa(q.Canary) + `) as proved),
+			exists (select 1 from repairs where rule ` + named + ` and rule_version = $6 and status = 'failed' and started_by = 'amend'
+				and ended_at > coalesce((select max(ended_at) from pauses where scope = 'rule' and target ` + named + ` and brake = 'canary'), 0))`
+	}
+	return &inquiry{text: `select (select count(*) from repairs where rule ` + named + ` and status = 'open' and case_id <> $3),
+			(select count(*) from repairs where rule ` + named + ` and created_at > $2 and status not in ('proposed', 'void', 'observed')) + $8,
+			(select count(*) from repairs where customer = $4 and rule ` + named + ` and created_at > $5 and status not in ('proposed', 'void', 'observed') and started_by = 'amend'),
+			coalesce((select max(level) from pauses where scope = 'rule' and target ` + named + ` and brake = 'share' and ended_at > $5), 0),
 			coalesce((select customers from scans where kind = 'full' and status = 'done'
 				and started_at >= (select seen_at from rule_versions where rule = $1 and version = $6) order by started_at desc limit 1), -1), ` + in + `, ` + canary,
 		args: args, scan: into(&l.Open, &l.LastHour, &l.OnHim, &l.Released, &l.Customers, &l.InStates, &l.Begun, &l.Proved, &l.Failed)}
@@ -175,7 +184,7 @@ const unprovedFor = 24 * time.Hour
 // the same operation settles it.
 func (u *Update) askUnproved(call Call, open *bool) *inquiry {
 	return &inquiry{text: `select exists (select 1 from steps s join repairs r on r.id = s.repair
-			where r.customer = $1 and s.service = $2 and s.operation = $3 and r.status in ('failed', 'left') and s.outcome in ('unsettled', 'done') and s.proved_at = 0
+			where r.customer = $1 and s.service = $2 and s.operation = $3 and r.status in ('failed', 'left') and ` + maybe + ` and s.proved_at = 0
 				and (r.case_id = $4 or s.sent_at > $5)
 				and s.sent_at > (select coalesce(max(p.proved_at), 0) from steps p join repairs q on q.id = p.repair
 					where q.customer = $1 and p.service = $2 and p.operation = $3))`,

@@ -56,18 +56,51 @@ func scanPause(r row) (Pause, error) {
 	return p, err
 }
 
-// Pause stops repairs. One that is in force for the same target is replaced.
+// Pause stops repairs. One that is in force for the same target is replaced,
+// unless amend has set it: that fails with Conflict, since what amend has stopped
+// ends when a person resumes it, and not with the time of another pause.
 // Whatever reads the store after it has returned sends nothing that it covers.
 func (s *Store) Pause(ctx context.Context, p Pause) (Pause, error) {
 	err := s.write(ctx, func(tx *tx) error {
-		if _, err := s.resume(tx, p.Scope, p.Target, p.By); err != nil {
+		set, is, err := standing(tx, p.Scope, p.Target)
+		if err != nil {
 			return err
 		}
-		var err error
-		p, err = s.pause(tx, p)
+		if is && set.By == Amend {
+			return &amend.Error{Code: amend.Conflict, Text: "amend has stopped that already: " + set.Why, Next: "it stays stopped until somebody says: " + set.end()}
+		}
+		p, err = s.replace(tx, p)
 		return err
 	})
 	return p, err
+}
+
+// end is the command that ends a pause.
+func (p *Pause) end() string {
+	if p.Scope == PauseAll {
+		return "amend resume"
+	}
+	return "amend resume --" + p.Scope + " " + p.Target
+}
+
+// replace sets a pause in the place of the one that stands for its target.
+func (s *Store) replace(tx *tx, p Pause) (Pause, error) {
+	if _, err := s.resume(tx, p.Scope, p.Target, p.By); err != nil {
+		return p, err
+	}
+	return s.pause(tx, p)
+}
+
+// standing finds the pause of a target that nobody has ended, though its time may be over.
+func standing(tx *tx, scope, target string) (p Pause, is bool, err error) {
+	p, err = scanPause(tx.QueryRow(`select `+pauseColumns+` from pauses where scope = $1 and target = $2 and ended_at = 0`, scope, target))
+	if errors.Is(err, sql.ErrNoRows) {
+		return p, false, nil
+	}
+	if err != nil {
+		return p, false, fmt.Errorf("read the pause: %w", err)
+	}
+	return p, true, nil
 }
 
 func (s *Store) pause(tx *tx, p Pause) (Pause, error) {
@@ -121,12 +154,9 @@ func (s *Store) Resume(ctx context.Context, scope, target, by string) error {
 }
 
 func (s *Store) resume(tx *tx, scope, target, by string) (ended bool, err error) {
-	p, err := scanPause(tx.QueryRow(`select `+pauseColumns+` from pauses where scope = $1 and target = $2 and ended_at = 0`, scope, target))
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("end the pause: %w", err)
+	p, is, err := standing(tx, scope, target)
+	if err != nil || !is {
+		return false, err
 	}
 	level := 0
 	if p.Brake == BrakeShare && len(p.States) > 0 {
@@ -169,27 +199,33 @@ func (s *Store) Pauses(ctx context.Context) ([]Pause, error) {
 	return query(ctx, s, scanPause, `select `+pauseColumns+` from pauses where ended_at = 0 and (until = 0 or until > $1) order by set_at`, micros(s.now()))
 }
 
-// Paused finds a pause that covers what a rule would do for this customer by
-// some operations: the one that lasts longest.
-func (u *Update) Paused(rule string, calls []Call) (p Pause, is bool, err error) {
-	q := u.askPause(rule, calls, &p)
+// Paused finds a pause that covers what a rule, by any of its names, would do for
+// this customer by some operations: the one that lasts longest.
+func (u *Update) Paused(names []string, calls []Call) (p Pause, is bool, err error) {
+	q := u.askPause(names, calls, &p)
 	if err := u.tx.Ask(q); err != nil {
 		return p, false, fmt.Errorf("read pauses: %w", err)
 	}
 	return p, !q.missing, nil
 }
 
-func (u *Update) askPause(rule string, calls []Call, p *Pause) *inquiry {
-	args := []any{micros(u.s.now()), rule, u.Customer}
-	through := ""
+func (u *Update) askPause(names []string, calls []Call, p *Pause) *inquiry {
+	args := []any{micros(u.s.now()), u.Customer}
+	covers := ""
+	if len(names) > 0 {
+		covers = ` or scope = 'rule' and target in (` + following(len(args), len(names)) + `)`
+	}
+	for _, name := range names {
+		args = append(args, name)
+	}
 	if len(calls) > 0 {
-		through = ` or scope = 'service' and target in (` + following(len(args), len(calls)) + `)`
+		covers += ` or scope = 'service' and target in (` + following(len(args), len(calls)) + `)`
 	}
 	for _, call := range calls {
 		args = append(args, call.Service)
 	}
 	return &inquiry{text: `select ` + pauseColumns + ` from pauses where ended_at = 0 and (until = 0 or until > $1)
-		and (scope = 'all' or scope = 'rule' and target = $2 or scope = 'customer' and target = $3` + through + `)
+		and (scope = 'all' or scope = 'customer' and target = $2` + covers + `)
 		order by case when until = 0 then 1 else 0 end desc, until desc limit 1`, args: args,
 		scan: func(r row) (err error) { *p, err = scanPause(r); return err }}
 }

@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,7 +25,7 @@ func testPause(t *testing.T, on engine) {
 			for i, name := range services {
 				calls[i] = store.Call{Service: name, Operation: "o"}
 			}
-			p, is, err := u.Paused(rule, calls)
+			p, is, err := u.Paused([]string{rule}, calls)
 			if is {
 				why = p.Why
 			}
@@ -46,6 +48,14 @@ func testPause(t *testing.T, on engine) {
 	require.Empty(t, covering("r", "s"))
 	require.Equal(t, "another service", covering("r", "s", "other"))
 	require.Equal(t, "another rule", covering("other"))
+	require.NoError(t, f.Update(t.Context(), lease, func(u *store.Update) error {
+		p, is, err := u.Paused([]string{"newer", "other"}, nil)
+		require.True(t, is)
+		require.Equal(t, "another rule", p.Why, "by a former name")
+		facts, failed := u.Facts(store.Question{Rule: "newer", Was: []string{"older", "other"}, AtOnce: 9, PerHour: 9})
+		require.True(t, facts.Paused)
+		return errors.Join(err, failed)
+	}))
 
 	pause(store.PauseCustomer, "cus_000001", "this customer", time.Second)
 	require.Equal(t, "this customer", covering("r", "s"))
@@ -109,4 +119,38 @@ func testBrakeAfterAPauseThatIsOver(t *testing.T, on engine) {
 	require.NoError(t, err)
 	require.Len(t, pauses, 1)
 	require.Equal(t, []string{store.Amend, store.BrakeShare}, []string{pauses[0].By, pauses[0].Brake})
+}
+
+// What amend has stopped ends when a person resumes it, and with no time that a
+// person has given to a pause of their own.
+func TestPauseDoesNotReplaceAmends(t *testing.T) { onEach(t, testPauseDoesNotReplaceAmends) }
+
+func testPauseDoesNotReplaceAmends(t *testing.T, on engine) {
+	t.Parallel()
+	f := on.setup(t)
+	require.NoError(t, f.Update(t.Context(), f.claim("cus_000001"), func(u *store.Update) error {
+		return u.Brake(store.Pause{Target: "r", Why: "one of the first repairs has failed", Brake: store.BrakeCanary}, store.Incident{Severity: "high"})
+	}))
+	f.ask(f.Store, "a", 3)
+	f.seal()
+	f.intruder().exec(`delete from audit_chain where seq >= 3`)
+	require.ErrorIs(t, f.Seal(t.Context()), store.ErrOlder)
+	for _, amends := range []struct{ scope, target, next string }{{store.PauseRule, "r", "amend resume --rule r"}, {store.PauseAll, "", "amend resume"}} {
+		pause := func() error {
+			_, err := f.Pause(t.Context(), store.Pause{Scope: amends.scope, Target: amends.target, Why: "a move", By: "ada", Until: f.clock.Now().Add(10 * time.Minute)})
+			return err
+		}
+		err := pause()
+		require.Equal(t, amend.Conflict, amend.CodeOf(err))
+		require.ErrorContains(t, err, "amend has stopped that already: ")
+		require.ErrorContains(t, err, amends.next)
+		f.clock.pass(11 * time.Minute)
+		pauses, err := f.Pauses(t.Context())
+		require.NoError(t, err)
+		require.True(t, slices.ContainsFunc(pauses, func(p store.Pause) bool {
+			return p.Scope == amends.scope && p.Target == amends.target && p.By == store.Amend
+		}), "%v", pauses)
+		require.NoError(t, f.Resume(t.Context(), amends.scope, amends.target, "bo"))
+		require.NoError(t, pause())
+	}
 }

@@ -242,30 +242,40 @@ func (d *database) try(ctx context.Context, do func(*tx) error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryLimit)
 	defer cancel()
+	place, unanswered, err := d.once(ctx, do)
+	if unanswered {
+		return d.landed(ctx, place, err)
+	}
+	return err
+}
+
+// once carries out a transaction on a connection, and lets go of that: who asks
+// what became of a commit that was not answered needs another one, as do all
+// whose connections were lost at the same moment.
+func (d *database) once(ctx context.Context, do func(*tx) error) (p place, unanswered bool, err error) {
 	conn, err := d.writers.Acquire(ctx)
 	if err != nil {
-		return fmt.Errorf("begin to write: %w", err)
+		return p, false, fmt.Errorf("begin to write: %w", err)
 	}
 	defer conn.Release() // one that is still in a transaction is closed by that
-	t := &inDatabase{ctx: ctx, conn: conn.Conn(), place: placeOf(conn.Conn())}
+	p = placeOf(conn.Conn())
+	t := &inDatabase{ctx: ctx, conn: conn.Conn(), place: p}
 	if err := guarded(&tx{t}, do); err != nil {
 		t.rollback()
-		return err
+		return p, false, err
 	}
 	err = t.commit()
 	crash.At(crash.StoreCommitted)
-	if err == nil || !t.asked || !isCut(err) {
-		return err
-	}
-	return d.landed(ctx, t.place, err)
+	return p, err != nil && t.asked && isCut(err), err
 }
 
 // isCut reports whether a connection was lost, so that nobody knows what the
-// last words on it did.
+// last words on it did. A fatal error of the server ends the connection, too,
+// and may follow a commit that is on disk.
 func isCut(err error) bool {
 	var said *pgconn.PgError
 	if errors.As(err, &said) {
-		return slices.Contains([]string{"57P01", "57P02", "08000", "08003", "08006"}, said.Code)
+		return slices.Contains([]string{"FATAL", "PANIC"}, said.SeverityUnlocalized) || slices.Contains([]string{"57P01", "57P02", "08000", "08003", "08006"}, said.Code)
 	}
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) || pgconn.SafeToRetry(err)

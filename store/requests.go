@@ -122,24 +122,44 @@ func (s *Store) OpenRequests(ctx context.Context, customer string) ([]Request, e
 	return query(ctx, s, scanRequest, `select `+requestColumns+` from requests where customer = $1 and taken_at = 0 order by created_at, id`, customer)
 }
 
-// Take writes down what became of a request, within the case's update.
-func (u *Update) Take(id, result string) error { return u.s.take(u.tx, id, result) }
-
-// TakeRequest writes down what became of a request that needed no case.
-func (s *Store) TakeRequest(ctx context.Context, id, result string) error {
-	return s.write(ctx, func(tx *tx) error { return s.take(tx, id, result) })
+// Take writes down what became of a request, within the case's update. That
+// fails with ErrLost where somebody else has taken the request, and it wasn't one
+// for a look: what was refused isn't carried out.
+func (u *Update) Take(id, result string) error {
+	taken, err := u.s.take(u.tx, id, result)
+	if err != nil || taken {
+		return err
+	}
+	var kind string
+	err = u.tx.QueryRow(`select kind from requests where id = $1`, id).Scan(&kind)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("read the request: %w", err)
+	}
+	if kind == AskLook {
+		return nil
+	}
+	return fmt.Errorf("the request %s was taken by somebody else: %w", id, ErrLost)
 }
 
-func (s *Store) take(tx *tx, id, result string) error {
+// TakeRequest writes down what became of a request that needed no case, unless
+// somebody else has.
+func (s *Store) TakeRequest(ctx context.Context, id, result string) error {
+	return s.write(ctx, func(tx *tx) error {
+		_, err := s.take(tx, id, result)
+		return err
+	})
+}
+
+func (s *Store) take(tx *tx, id, result string) (taken bool, err error) {
 	q, err := scanRequest(tx.QueryRow(`update requests set taken_at = $2, result = $3 where id = $1 and taken_at = 0 returning `+requestColumns, id, micros(s.now()), result))
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil // it was taken before
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("write the request: %w", err)
+		return false, fmt.Errorf("write the request: %w", err)
 	}
 	if q.Kind == AskLook {
-		return nil // it changes nothing: the audit has who asked for it
+		return true, nil // it changes nothing: the audit has who asked for it
 	}
-	return s.auditAsked(tx, q, ActAnswered)
+	return true, s.auditAsked(tx, q, ActAnswered)
 }

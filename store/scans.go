@@ -251,13 +251,12 @@ func (s *Store) PutBack(ctx context.Context) error {
 // behind: nobody holds its cases and the pages of its scans. Only the process
 // that holds the worker's lock may call it; on a shared store nothing is taken
 // over, since others live. Where the store isn't the one that was worked on last
-// all repairs are paused, and older says so.
+// all repairs are paused, and older says so. It fails where that can't be told,
+// or the pause can't be written: nobody may work on the store then.
 func (s *Store) Recover(ctx context.Context) (older, err error) {
-	if err := s.checkpoint(ctx, checkpointEvery); errors.Is(err, ErrOlder) {
-		older = err
-	}
-	if s.Shared() {
-		return older, nil
+	older, err = s.begin(ctx)
+	if err != nil || s.Shared() {
+		return older, err
 	}
 	return older, s.write(ctx, func(tx *tx) error {
 		now := micros(s.now())

@@ -158,10 +158,8 @@ func (e *AuditEntry) canonical() []byte {
 // grown: each time as the newest, and behind the others where so much time has
 // passed since the last. A clock that was put back doesn't hold it up.
 //
-// Before that it looks whether the chain still holds what was signed last.
-// Where it doesn't, an old copy of the store was put back, or somebody has
-// changed it: all repairs are paused, that is an error, and the head is signed
-// all the same: what was signed before stays as evidence.
+// Before that it looks whether the chain still holds what was signed last. Where
+// it doesn't, that is an error, too.
 func (s *Store) checkpoint(ctx context.Context, every time.Duration) error {
 	z := &s.sealer
 	if z.notary == nil {
@@ -169,15 +167,48 @@ func (s *Store) checkpoint(ctx context.Context, every time.Duration) error {
 	}
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	broken := s.compare(ctx)
-	if broken != nil && !errors.Is(broken, ErrOlder) {
-		return fmt.Errorf("write a checkpoint of the audit: %w", broken)
+	older, err := s.recognize(ctx)
+	if err != nil {
+		return fmt.Errorf("write a checkpoint of the audit: %w", err)
 	}
-	if broken != nil {
-		if err := s.distrust(ctx); err != nil {
-			return errors.Join(broken, err)
-		}
+	return s.sign(ctx, every, older)
+}
+
+// begin is checkpoint before any work. Only that the head can't be signed is no
+// error then: the next checkpoint says it.
+func (s *Store) begin(ctx context.Context) (older, err error) {
+	z := &s.sealer
+	if z.notary == nil {
+		return nil, nil
 	}
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if older, err = s.recognize(ctx); err != nil {
+		return nil, &amend.Error{Code: amend.CodeOf(err), Text: "nothing is repaired with a store that can't be compared with what was signed of its audit", Err: err,
+			Next: "see that the store and the folder of its audit can be read and written"}
+	}
+	s.sign(ctx, checkpointEvery, older) //nolint:errcheck // older is known, and the rest is said by the next
+	return older, nil
+}
+
+// recognize says whether an old copy of the store was put back, or somebody has
+// changed it. All repairs are paused then; where that can't be written, or
+// nobody can tell, it fails.
+func (s *Store) recognize(ctx context.Context) (older, err error) {
+	err = s.compare(ctx)
+	if !errors.Is(err, ErrOlder) {
+		return nil, err
+	}
+	if failed := s.distrust(ctx); failed != nil {
+		return nil, fmt.Errorf("pause all repairs, since %s: %w", ErrOlder.Error(), failed)
+	}
+	return err, nil
+}
+
+// sign is for the chain as it is, also where that isn't what was signed before:
+// that stays as evidence, and its error is given back.
+func (s *Store) sign(ctx context.Context, every time.Duration, broken error) error {
+	z := &s.sealer
 	head, err := s.head(s.db.QueryRowContext(ctx, headOfChain))
 	if err != nil {
 		return err
@@ -241,7 +272,10 @@ func (s *Store) compare(ctx context.Context) error {
 func (s *Store) distrust(ctx context.Context) error {
 	why := fmt.Sprintf("the store is older than what was signed of it at %s, or was changed; what was sent since then is not known to it. Compare with the services before you resume",
 		s.sealer.newest.At.UTC().Format(time.RFC3339))
-	_, err := s.Pause(ctx, Pause{Scope: PauseAll, By: Amend, Why: why})
+	err := s.write(ctx, func(tx *tx) error {
+		_, err := s.replace(tx, Pause{Scope: PauseAll, By: Amend, Why: why})
+		return err
+	})
 	if err == nil {
 		_, err = s.link(ctx)
 	}

@@ -2,10 +2,13 @@ package store_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -382,4 +385,64 @@ func testT26CopyUnderneath(t *testing.T, on engine) {
 	pauses, err := f.Pauses(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, store.Amend, pauses[0].By)
+}
+
+// Fault T30: nobody works on a store that is older than what was signed of it
+// while that can't be told, or the pause can't be written.
+func TestT30NobodyBeginsUnpaused(t *testing.T) { onEach(t, testT30NobodyBeginsUnpaused) }
+
+func testT30NobodyBeginsUnpaused(t *testing.T, on engine) {
+	t.Parallel()
+	f := on.setup(t)
+	f.ask(f.Store, "a", 3)
+	f.seal()
+	f.intruder().exec(`delete from audit_chain where seq = 3`)
+	require.NoError(t, f.Close())
+	full := errors.New("there is no room for a moment")
+	var blocked atomic.Bool
+	s, err := store.Open(t.Context(), f.address, store.Options{Now: f.clock.Now, Audit: f.audit, Before: func(context.Context) error {
+		if blocked.CompareAndSwap(true, false) {
+			return full
+		}
+		return nil
+	}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+
+	blocked.Store(true)
+	older, err := s.Recover(t.Context())
+	require.ErrorIs(t, err, full)
+	require.ErrorContains(t, err, "nothing is repaired with a store that can't be compared with what was signed of its audit: pause all repairs")
+	require.NoError(t, older)
+
+	newest := filepath.Join(f.audit, "newest")
+	signed, err := os.ReadFile(newest)
+	require.NoError(t, err)
+	again := func() *store.Store { // a new process, which remembers nothing
+		s, err := store.Open(t.Context(), f.address, store.Options{Now: f.clock.Now, Audit: f.audit})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+		return s
+	}
+	require.NoError(t, os.WriteFile(newest, []byte("amend audit nothing"), 0o600))
+	_, err = again().Recover(t.Context())
+	require.ErrorContains(t, err, "read the last checkpoint in "+f.audit)
+	require.NoError(t, os.WriteFile(newest, signed, 0o600))
+
+	older, err = again().Recover(t.Context())
+	require.NoError(t, err)
+	require.ErrorIs(t, older, store.ErrOlder)
+	pauses, err := s.Pauses(t.Context())
+	require.NoError(t, err)
+	require.Len(t, pauses, 1)
+}
+
+// That the head can't be signed holds up no worker.
+func TestBeginUnsigned(t *testing.T) {
+	t.Parallel()
+	f := onSQLite.setup(t)
+	f.ask(f.Store, "a", 3)
+	require.NoError(t, os.MkdirAll(filepath.Join(f.audit, "lock", "in the way"), 0o700))
+	f.recoverAll()
+	require.ErrorContains(t, f.Seal(t.Context()), "write a checkpoint of the audit")
 }

@@ -66,38 +66,32 @@ func (s *Store) Claim(ctx context.Context, customer string, d time.Duration) (le
 		now := s.now()
 		lease, claimed = Lease{Customer: customer, Until: now.Add(d), held: &holding{}}, false
 		// The case wakes when the lease ends: if its holder dies, the sweeper finds it.
-		c, err := scanCase(and(tx.QueryRow(`update cases set fence = fence + 1, lease_until = $3, wake_at = $3
-			where customer = $1 and ended_at = 0 and lease_until <= $2 returning `+caseColumns+`,
-				exists (select 1 from requests where customer = $1 and taken_at = 0),
-				exists (select 1 from repairs r where r.case_id = cases.id and r.status in ('open', 'proposed')),
+		var c Case
+		update := &inquiry{text: `update cases set fence = fence + 1, lease_until = $3, wake_at = $3
+			where customer = $1 and ended_at = 0 and lease_until <= $2 returning ` + caseColumns,
+			args: []any{customer, micros(now), micros(lease.Until)}, scan: func(r row) (err error) { c, err = scanCase(r); return err }}
+		// What belongs to the case is asked by a statement of its own: that of the
+		// update doesn't see what its last holder commits while it waits for the row.
+		rest := &inquiry{text: `select exists (select 1 from requests where customer = $1 and taken_at = 0),
+				exists (select 1 from repairs where customer = $1 and status in ('open', 'proposed')
+					and case_id in (select id from cases where customer = $1 and ended_at = 0)),
 				coalesce((select id from subjects where customer = $1), ''), coalesce((select key from subjects where customer = $1), '')`,
-			customer, micros(now), micros(lease.Until)), &lease.Asked, &lease.Repairing, &lease.who.id, &lease.who.key))
+			args: []any{customer}, scan: into(&lease.Asked, &lease.Repairing, &lease.who.id, &lease.who.key)}
+		if err := tx.Ask(update, rest); err != nil {
+			return err
+		}
 		lease.CaseID, lease.Fence, lease.Case = c.ID, c.Fence, c
 		if !lease.Repairing { // else people may be asked about it
 			lease.held.last = &c
 		}
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		claimed = err == nil
-		return err
+		claimed = !update.missing
+		return nil
 	})
 	if err != nil {
 		return Lease{}, false, fmt.Errorf("claim a case: %w", err)
 	}
 	return lease, claimed, nil
 }
-
-// and scans more columns than those of a case.
-func and(r row, more ...any) row { return further{r, more} }
-
-type further struct {
-	row
-	more []any
-}
-
-// Scan is part of row.
-func (f further) Scan(to ...any) error { return f.row.Scan(append(to, f.more...)...) }
 
 // OpenFor opens a case for a customer outside of any scan, where there is
 // none: because a person asked.

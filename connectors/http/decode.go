@@ -291,14 +291,14 @@ func (s *scanner) element(at, depth int) int {
 }
 
 // whole reads an item that is an object, and computes what is computed from
-// all of it.
+// all of it. What can't be decoded then, though it is JSON, is one item's fault.
 func (s *scanner) whole(at, depth int) int {
 	end := s.members(at, s.item, depth)
 	if end < 0 || len(s.shape.calculated) == 0 {
 		return end
 	}
 	if err := s.calculateAll(s.text[at:end]); err != nil {
-		return s.fail(err)
+		s.complain("fields are computed from this item, which is nested too deep or has a number that is too large")
 	}
 	return end
 }

@@ -67,11 +67,35 @@ func TestComputedFields(t *testing.T) {
 // anybody writes.
 func TestDepth(t *testing.T) {
 	t.Parallel()
-	for depth, want := range map[int]string{90: "<nil>", 110: "malformed: the answer is not whole and valid JSON"} {
+	const deep = "fields are computed from this item, which is nested too deep or has a number that is too large"
+	for depth, want := range map[int]string{90: "", 110: deep} {
 		address, _ := answering(t, `{"a":["x"],"deep":`+strings.Repeat("[", depth)+strings.Repeat("]", depth)+`}`)
 		c := open(t, address, `read: {one: {get: "/{id}"}}`, &amend.Service{Name: "x", Fields: []amend.Field{{Name: "a", Type: amend.String, Path: "item.a[0]"}}})
-		_, err := c.One(t.Context(), "cus_000001")
-		require.Equal(t, want, fmt.Sprint(err))
+		record, err := c.One(t.Context(), "cus_000001")
+		require.NoError(t, err)
+		require.Equal(t, want, record.Reason)
+		require.Equal(t, want == "", record.Presence == amend.Present)
+	}
+}
+
+// A value that nobody has declared, and that only computing fields stumbles over,
+// takes one record and not its page.
+func TestComputedFieldsOfOneRecord(t *testing.T) {
+	t.Parallel()
+	s := ledger()
+	s.Fields[1].Path = `item.contact.email + ""`
+	for name, value := range map[string]string{"too deep": strings.Repeat("[", 101) + strings.Repeat("]", 101), "too large": "1e400"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			good, bad := text(t, account("cus_000001")), text(t, account("cus_000002"))
+			address, _ := answering(t, page(good+","+bad[:len(bad)-1]+`,"meta":`+value+"}"))
+			got, err := open(t, address, reads, s).List(t.Context(), connectors.PageRequest{})
+			require.NoError(t, err)
+			require.Len(t, got.Records, 2)
+			require.Equal(t, amend.Present, got.Records[0].Record.Presence)
+			require.Equal(t, "cus_000002", got.Records[1].ID)
+			require.Equal(t, amend.Malformed, got.Records[1].Record.Cause)
+		})
 	}
 }
 
@@ -220,6 +244,25 @@ func TestNotFound(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, amend.Absent, records[0].Presence)
 	require.Equal(t, amend.Absent, records[1].Presence)
+}
+
+// What any gateway could answer is no marker: a status that decides alone, and a
+// list of nobody (I1).
+func TestMarker(t *testing.T) {
+	t.Parallel()
+	for one, want := range map[string]bool{
+		`absent: 'status == 404 && answer.code == "none"'`:                                          true,
+		`absent: 'header["x-none"] == "yes"'`:                                                       true,
+		`absent: 'status == 404 || answer.state == "gone"'`:                                         false,
+		`absent: 'status == 410 || status == 404 && header["x-none"] == "yes"'`:                     false,
+		`absent: 'answer.code == "none"', on: [{when: status == 410, is: absent}]`:                  false,
+		`absent: 'answer.code == "none"', on: [{when: 'status == 410 || answer.gone', is: absent}]`: false,
+		`absent: 'answer.code == "none"', on: [{when: 'status == 410 && answer.gone', is: absent}]`: true,
+		`absent: 'status == 404 && answer.code == "none"', items: answer.results, key: item.id`:     false,
+	} {
+		c := open(t, "https://ledger.bank.example", `read: {one: {get: "/{id}", `+one+`}}`, ledger())
+		require.Equal(t, want, c.Can().Marker, one)
+	}
 }
 
 // Retry-After is honoured in seconds and as a date, and never for longer than

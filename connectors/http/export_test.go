@@ -5,6 +5,7 @@ import (
 	"sync"
 	"unsafe"
 
+	"amend"
 	"amend/connectors"
 )
 
@@ -20,7 +21,7 @@ func ParseSize(text string) (int64, error) {
 
 // IDs is what a pattern lets through, and whether a table says so.
 func IDs(pattern *regexp.Regexp) (valid func(string) bool, table bool) {
-	made := newIDs(pattern)
+	made := newIDs(&amend.Entity{ID: pattern})
 	return made.Valid, made.states != nil
 }
 

@@ -5,11 +5,13 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"amend"
@@ -311,6 +313,35 @@ func TestSlowAndCutAnswers(t *testing.T) {
 			u := connectors.AsUnseen(err)
 			require.Equal(t, test.cause.String(), u.Cause.String(), u.Reason)
 		})
+	}
+}
+
+// An answer that switches protocols ends at once, for reads and operations
+// alike, although nothing would ever end its body.
+func TestSwitchingProtocols(t *testing.T) {
+	t.Parallel()
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // what is left of it would be taken for the next request
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_, _ = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")) // and then silence
+	})
+	c := openWith(t, "http: {url: '"+server.URL+"', timeout: 200ms}\n"+operations, bank(), connectors.Surroundings{Loopback: true})
+	request, ended := prepare(t, c, "order"), make(chan connectors.Answer, 1)
+	go func() {
+		_, err := c.One(context.Background(), "cus_000001")
+		assert.EqualError(t, err, "malformed: answered 101")
+		ended <- c.Send(context.Background(), request)
+	}()
+	select {
+	case got := <-ended:
+		require.Equal(t, connectors.Answer{Outcome: amend.Unsettled, Status: 101, Detail: "answered 101"}, got)
+	case <-time.After(10 * time.Second):
+		t.Fatal("it still reads")
 	}
 }
 

@@ -1,10 +1,12 @@
 package http
 
 import (
-	"regexp"
 	"regexp/syntax"
 	"slices"
+	"unicode"
 	"unicode/utf8"
+
+	"amend"
 )
 
 // ids tells what can be an ID. A scan asks it for every record, and a regular
@@ -12,22 +14,23 @@ import (
 // expression becomes a table of what each byte leads to, where it is small
 // enough.
 type ids struct {
-	pattern *regexp.Regexp // nil where anything is an ID
-	states  [][utf8.RuneSelf]uint8
-	final   []bool // whether a text may end in a state
+	entity *amend.Entity
+	states [][utf8.RuneSelf]uint8
+	final  []bool // whether a text may end in a state
 }
 
 // mostStates is how many states the table may have: an ID of some fifty
 // characters, and 8 KiB.
 const mostStates = 64
 
-// newIDs makes the table of a pattern. Without one the pattern itself is asked.
-func newIDs(pattern *regexp.Regexp) *ids {
-	made := &ids{pattern: pattern}
-	if pattern == nil {
+// newIDs makes the table of an entity's pattern. Without one the entity itself is
+// asked.
+func newIDs(entity *amend.Entity) *ids {
+	made := &ids{entity: entity}
+	if entity.ID == nil {
 		return made
 	}
-	parsed, err := syntax.Parse(pattern.String(), syntax.Perl)
+	parsed, err := syntax.Parse(entity.ID.String(), syntax.Perl)
 	if err != nil { // it is POSIX
 		return made
 	}
@@ -43,17 +46,17 @@ func newIDs(pattern *regexp.Regexp) *ids {
 
 // Valid reports whether the text can be an ID.
 func (d *ids) Valid(id string) bool {
-	if d.pattern == nil {
-		return true
-	}
 	if d.states == nil {
-		return d.pattern.MatchString(id)
+		return d.entity.Valid(id)
+	}
+	if len(id) > amend.LongestID {
+		return false
 	}
 	state := uint8(0)
 	for i := range len(id) {
 		c := id[i]
 		if c >= utf8.RuneSelf {
-			return d.pattern.MatchString(id)
+			return d.entity.Valid(id)
 		}
 		state = d.states[state][c]
 	}
@@ -88,7 +91,26 @@ func (t *tabler) table() bool {
 			t.ids.states[at][c] = to
 		}
 	}
+	t.refuseControls()
 	return true
+}
+
+// refuseControls has control characters, which no ID has, lead to a state that
+// nothing leads out of.
+func (t *tabler) refuseControls() {
+	refused := uint8(len(t.ids.states))
+	var same [utf8.RuneSelf]uint8
+	for c := range same {
+		same[c] = refused
+	}
+	t.ids.states, t.ids.final = append(t.ids.states, same), append(t.ids.final, false)
+	for at := range t.ids.states {
+		for c := range rune(utf8.RuneSelf) {
+			if unicode.IsControl(c) {
+				t.ids.states[at][c] = refused
+			}
+		}
+	}
 }
 
 // state is the number of the state with these threads, which may be new.

@@ -49,7 +49,7 @@ func open(d connectors.Declaration, s connectors.Surroundings) (connectors.Conne
 	var spec declaration
 	d.Decode(&spec)
 	c := &compiler{service: d.Service, environments: map[string]*conditions.Dynamic{}}
-	made := &connector{service: d.Service, entity: d.Entity, ids: newIDs(d.Entity.ID), now: s.Now, log: s.Log.With("service", d.Service.Name)}
+	made := &connector{service: d.Service, entity: d.Entity, ids: newIDs(d.Entity), now: s.Now, log: s.Log.With("service", d.Service.Name)}
 	made.client = c.client(&spec.HTTP, s)
 	c.reads(&spec.Read, made)
 	c.operations(spec.Operations, made)
@@ -68,7 +68,8 @@ func open(d connectors.Declaration, s connectors.Surroundings) (connectors.Conne
 		made.can.Since = made.list.request.uses("since")
 	}
 	if made.one != nil {
-		made.can.Marker = made.one.rules.marked()
+		// An empty list of items is an absence as well, and anybody's answer.
+		made.can.Marker = made.one.shape.single && made.one.rules.marked()
 	}
 	if len(c.found.Errors()) > 0 {
 		return nil, c.found

@@ -64,16 +64,30 @@ type on struct {
 // marked reports whether absence is always known by more than a status, which
 // any gateway can give.
 func (r *rules) marked() bool {
-	ownWords := func(x *condition) bool { return x.Uses("answer") || x.Uses("header") }
-	if r.absent == nil || !ownWords(r.absent) {
+	if !r.absent.marks() {
 		return false
 	}
 	for _, o := range r.on {
-		if o.is == "absent" && !ownWords(o.when) {
+		if o.is == "absent" && !o.when.marks() {
 			return false
 		}
 	}
 	return true
+}
+
+// marks reports whether it asks for more than a status, and no status that could
+// be absence makes it hold whatever else the answer says. No condition marks
+// nothing.
+func (c *condition) marks() bool {
+	if c == nil {
+		return false
+	}
+	for status := int64(200); status < 500; status++ { // all others are mute
+		if out, err := c.Eval(conditions.Vars{"status": status}); err == nil && out == true {
+			return false
+		}
+	}
+	return c.Uses("answer") || c.Uses("header")
 }
 
 // presence says what an answer means: Present or Absent, or an error that says

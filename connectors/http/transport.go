@@ -208,11 +208,17 @@ func (c *client) ask(ctx context.Context, method string, r rendered) (*answer, *
 	return c.receive(ctx, resp)
 }
 
-// receive reads an answer up to the limit.
+// receive reads an answer up to the limit. The body of an answer that switches
+// protocols is the connection itself, whose reading no deadline ends: it is closed
+// unread.
 func (c *client) receive(ctx context.Context, resp *http.Response) (*answer, *connectors.Unseen) {
 	defer resp.Body.Close() //nolint:errcheck // what was read is all that matters
 	a := &answer{status: resp.StatusCode, header: resp.Header, at: c.now(), body: buffers.Get().(*bytes.Buffer)}
-	if resp.ContentLength > c.limit {
+	switch {
+	case a.status < 200:
+		a.release()
+		return a, malformed(fmt.Sprintf("answered %d", a.status))
+	case resp.ContentLength > c.limit:
 		a.release()
 		return a, tooLarge(c.limit)
 	}
