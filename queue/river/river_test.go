@@ -155,7 +155,11 @@ func TestMigrate(t *testing.T) {
 	require.NoError(t, river.Migrate(t.Context(), address), "a second time")
 	open(t, address, slog.Default())
 	locks := session(t, address)
-	require.Zero(t, count(t, locks, "select count(*) from pg_locks where locktype = 'advisory'"))
+	// The server ends a session a moment after it was closed, and knows the locks of
+	// other databases, too.
+	queuetest.Eventually(t, func() bool {
+		return count(t, locks, "select count(*) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())") == 0
+	}, "the lock is given back")
 }
 
 func TestTwoProcessesShareWork(t *testing.T) {
